@@ -1,0 +1,50 @@
+"""The ground everything stands on: errors, ids, names, units, time. Pure: no I/O, no clock."""
+
+from skerry.base.errors import (
+    Conflict,
+    Denied,
+    Failed,
+    Invalid,
+    LimitReached,
+    NotAvailable,
+    NotBuilt,
+    NotFound,
+    SkerryError,
+    TooLarge,
+    Unauthorized,
+)
+from skerry.base.ids import ID_PATTERN, new_id
+from skerry.base.names import box_name, checkpoint_name, image_name, random_box_name
+from skerry.base.time import Clock, rfc3339
+from skerry.base.units import (
+    duration_ns,
+    format_duration,
+    format_size,
+    size_bytes,
+)
+
+__all__ = [
+    "ID_PATTERN",
+    "Clock",
+    "Conflict",
+    "Denied",
+    "Failed",
+    "Invalid",
+    "LimitReached",
+    "NotAvailable",
+    "NotBuilt",
+    "NotFound",
+    "SkerryError",
+    "TooLarge",
+    "Unauthorized",
+    "box_name",
+    "checkpoint_name",
+    "duration_ns",
+    "format_duration",
+    "format_size",
+    "image_name",
+    "new_id",
+    "random_box_name",
+    "rfc3339",
+    "size_bytes",
+]

@@ -1,0 +1,162 @@
+"""What every verb works on: the machine, the database, the rules, and who has which turn.
+
+Holds no knowledge that a restart would lose.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from skerry.base import Clock, Conflict, NotFound
+from skerry.boxes import store
+from skerry.boxes.model import Box, BoxView, Rules
+from skerry.host.database import Database
+from skerry.host.seam import Machine, Running
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Turns:
+    """A lock per key that exists only while somebody wants it."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, key: Hashable) -> AsyncGenerator[None]:
+        """Wait for the turn of key, and hold it."""
+        lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
+        self._locks[key] = (lock, waiting + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, waiting = self._locks[key]
+            if waiting == 1:
+                del self._locks[key]
+            else:
+                self._locks[key] = (lock, waiting - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyBox:
+    """A box without a name, started ahead of time so that a create need only take it."""
+
+    box_id: str
+    slot: int
+    image_id: str
+    running: Running
+
+
+@dataclass(slots=True, kw_only=True)
+class Boxes:
+    """The context of every verb. address_of gives a slot's address; entropy gives random bytes."""
+
+    machine: Machine
+    database: Database
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    address_of: Callable[[int], str]
+    rules: Rules
+    running: dict[str, Running] = field(default_factory=dict[str, Running])
+    turns: Turns = field(default_factory=Turns)
+    slots: set[int] = field(default_factory=set[int])
+    names_coming: set[str] = field(default_factory=set[str])
+    ready: list[ReadyBox] = field(default_factory=list[ReadyBox])
+    ready_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    verbs_under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
+
+    def view(self, box: Box) -> BoxView:
+        """Return box together with what is true of it now."""
+        status = "running" if box.box_id in self.running else "cold"
+        return BoxView(box, status, self.address_of(box.slot))
+
+    def find(self, name: str) -> Box:
+        """Return the living box of that name. Raises NotFound(box_not_found)."""
+        box = self.database.read(lambda c: store.box_by_name(c, name))
+        if box is None:
+            raise NotFound(
+                "box_not_found",
+                f"There is no box called {name[:80]!r}. `skerry list` shows those there are; "
+                f"`skerry create` makes one.",
+            )
+        return box
+
+    @contextlib.asynccontextmanager
+    async def hold(self, name: str) -> AsyncGenerator[Box]:
+        """Hold the turn of the box of that name: one verb at a time may change its state.
+
+        Raises NotFound(box_not_found), also when it goes while this waits.
+        """
+        box_id = self.find(name).box_id
+        async with self.turns.of(box_id):
+            box = self.find(name)
+            if box.box_id != box_id:
+                raise Conflict(
+                    "box_replaced", f"The box {name!r} was replaced just now. Try again."
+                )
+            yield box
+
+    @contextlib.contextmanager
+    def coming(self, names: list[str]) -> Generator[None]:
+        """Keep names for boxes that are being made. Raises Conflict(name_taken)."""
+        for name in names:
+            if name in self.names_coming or names.count(name) > 1 or self._is_taken(name):
+                raise Conflict(
+                    "name_taken",
+                    f"There is a box called {name!r} already. Choose another name, "
+                    f"or destroy it with `skerry destroy {name}`.",
+                )
+        self.names_coming.update(names)
+        try:
+            yield
+        finally:
+            self.names_coming.difference_update(names)
+
+    def _is_taken(self, name: str) -> bool:
+        return self.database.read(lambda c: store.box_by_name(c, name)) is not None
+
+
+def whole(
+    verb: Callable[Concatenate[Boxes, _P], Coroutine[Any, Any, _T]],
+) -> Callable[Concatenate[Boxes, _P], Coroutine[Any, Any, _T]]:
+    """Make verb go on to its end although its caller is cancelled.
+
+    A client that hangs up must not leave a box between two states. What a verb asks of the machine
+    runs in threads, which no cancellation stops, so stopping half way would be a lie anyway.
+    """
+
+    @functools.wraps(verb)
+    async def run(boxes: Boxes, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        task = asyncio.create_task(verb(boxes, *args, **kwargs))
+        boxes.verbs_under_way.add(task)
+        task.add_done_callback(functools.partial(_retire, boxes))
+        return await asyncio.shield(task)
+
+    return run
+
+
+def _retire(boxes: Boxes, task: asyncio.Task[Any]) -> None:
+    boxes.verbs_under_way.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen by the caller, if there still is one
+
+
+async def settled(boxes: Boxes) -> None:
+    """Return when no verb is under way any more: before the daemon ends."""
+    while boxes.verbs_under_way:
+        await asyncio.wait(boxes.verbs_under_way)
+
+
+async def together(*works: Awaitable[object]) -> None:
+    """Do all works at once, and only when each has ended raise the first error among them.
+
+    Not a TaskGroup: that cancels the others, whose threads would go on unseen.
+    """
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

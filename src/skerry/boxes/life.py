@@ -1,0 +1,305 @@
+"""The life of boxes: create, find, list, change, start, stop, destroy, undo, purge."""
+
+import contextlib
+import dataclasses
+
+from skerry.base import Conflict, LimitReached, NotFound, box_name, new_id, random_box_name
+from skerry.boxes import images, store
+from skerry.boxes.context import Boxes, ReadyBox, together, whole
+from skerry.boxes.model import (
+    Box,
+    BoxView,
+    CreateSpec,
+    PartialLimits,
+    check_environment,
+    check_labels,
+    free_slot,
+    settle_limits,
+)
+from skerry.host.seam import BoxLimits, BoxStart, BoxUsage
+
+
+@whole
+async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
+    """Make a box and start it; when this returns an exec may follow.
+
+    Takes a box made ready ahead of time where one fits. Raises Invalid(bad_name, bad_label,
+    bad_environment), Conflict(name_taken), NotFound(image_not_found), LimitReached(boxes_limit).
+    """
+    labels, environment = check_labels(spec.labels), check_environment(spec.environment)
+    name = box_name(spec.name) if spec.name is not None else made_up_name(boxes)
+    image = images.find(boxes, spec.image or boxes.rules.default_image)
+    check_room(boxes, 1)
+    limits = settle_limits(spec.limits, boxes.rules.default_limits)
+    with boxes.coming([name]):
+        ready = _take_ready(boxes, image.image_id)
+        box = _new_box(boxes, name, image.name, limits, ready)
+        box = dataclasses.replace(box, labels=labels, environment=environment)
+        if ready is not None:
+            await _claim(boxes, box, ready)
+        else:
+            await make(boxes, box, image_id=image.image_id)
+    return boxes.view(box)
+
+
+def made_up_name(boxes: Boxes) -> str:
+    """Return a name that is free now."""
+    for _ in range(20):
+        name = random_box_name(boxes.entropy(4))
+        with contextlib.suppress(Conflict), boxes.coming([name]):
+            return name
+    raise LimitReached("boxes_limit", "No free name was found. Give the box a name of your own.")
+
+
+def check_room(boxes: Boxes, count: int) -> None:
+    """Raise LimitReached(boxes_limit) if count more boxes would be too many."""
+    living = boxes.database.read(store.living_count)
+    if living + len(boxes.names_coming) + count > boxes.rules.boxes_max:
+        raise LimitReached(
+            "boxes_limit",
+            f"There are {living} boxes, and at most {boxes.rules.boxes_max} may be (--boxes-max). "
+            "Destroy some first.",
+            {"limit": boxes.rules.boxes_max, "current_count": living},
+        )
+
+
+def new_slot(boxes: Boxes) -> int:
+    """Take a free slot. Raises LimitReached(boxes_limit)."""
+    slot = free_slot(boxes.slots, boxes.rules.slot_last)
+    boxes.slots.add(slot)
+    return slot
+
+
+def _new_box(boxes: Boxes, name: str, image: str, limits: BoxLimits, ready: ReadyBox | None) -> Box:
+    now_ns = boxes.clock.now_ns()
+    return Box(
+        box_id=ready.box_id if ready else new_id("box", boxes.entropy(10)),
+        name=name,
+        slot=ready.slot if ready else new_slot(boxes),
+        image=image,
+        limits=limits,
+        labels=(),
+        environment={},
+        created_at_ns=now_ns,
+        updated_at_ns=now_ns,
+        last_running_at_ns=now_ns,
+    )
+
+
+def _take_ready(boxes: Boxes, image_id: str) -> ReadyBox | None:
+    boxes.ready_wanted.set()
+    for index, ready in enumerate(boxes.ready):
+        if ready.image_id == image_id:
+            return boxes.ready.pop(index)
+    return None
+
+
+async def _claim(boxes: Boxes, box: Box, ready: ReadyBox) -> None:
+    """Make a ready box the one that was asked for."""
+    machine = boxes.machine
+    works = [
+        machine.give_identity(box.box_id, box.name, fresh=False),
+        boxes.database.write(lambda c: store.insert_box(c, box)),
+    ]
+    if box.limits != boxes.rules.default_limits:
+        works.append(machine.limit(box.box_id, box.limits))
+        works.append(machine.limit_disk(box.box_id, box.limits.disk_bytes))
+    try:
+        await together(*works)
+    except BaseException:
+        await unmake(boxes, box)
+        raise
+    boxes.running[box.box_id] = ready.running
+
+
+async def make(
+    boxes: Boxes,
+    box: Box,
+    *,
+    image_id: str | None = None,
+    source_id: str | None = None,
+    checkpoint: str | None = None,
+) -> None:
+    """Make the disk of a box from an image or another box's disk, write its row, start it.
+
+    The data comes before the row that names it; whatever fails, nothing half made stays.
+    """
+    disk_bytes_max = box.limits.disk_bytes
+    try:
+        if image_id is not None:
+            await boxes.machine.clone_image(image_id, box.box_id, disk_bytes_max)
+        else:
+            assert source_id is not None
+            await boxes.machine.clone_disk(source_id, checkpoint, box.box_id, disk_bytes_max)
+        await boxes.machine.give_identity(box.box_id, box.name, fresh=True)
+        await together(_start(boxes, box), boxes.database.write(lambda c: store.insert_box(c, box)))
+    except BaseException:
+        await unmake(boxes, box)
+        raise
+
+
+async def _start(boxes: Boxes, box: Box) -> None:
+    boxes.running[box.box_id] = await boxes.machine.start(start_of(box))
+
+
+async def unmake(boxes: Boxes, box: Box) -> None:
+    """Remove all traces of a box, half made or whole: process, disks, row, slot."""
+    boxes.running.pop(box.box_id, None)
+    await boxes.machine.stop(box.box_id, 0)
+    await boxes.machine.delete_disks(box.box_id)
+    await boxes.database.write(lambda c: store.delete_box(c, box.box_id))
+    boxes.slots.discard(box.slot)
+
+
+def start_of(box: Box) -> BoxStart:
+    """Return what the machine must know to start box."""
+    return BoxStart(box.box_id, box.slot, box.name, box.limits)
+
+
+async def ensure_running(boxes: Boxes, box: Box) -> None:
+    """Start box unless it runs. The caller does not hold its turn."""
+    if box.box_id not in boxes.running:
+        async with boxes.hold(box.name) as current:
+            await start_held(boxes, current)
+
+
+async def start_held(boxes: Boxes, box: Box) -> None:
+    """Start box unless it runs. The caller holds its turn."""
+    if box.box_id in boxes.running:
+        return
+    await boxes.machine.give_identity(box.box_id, box.name, fresh=False)
+    await _start(boxes, box)
+    started = dataclasses.replace(box, last_running_at_ns=boxes.clock.now_ns())
+    await boxes.database.write(lambda c: store.update_box(c, started))
+
+
+async def stop_held(boxes: Boxes, box: Box, grace_ns: int) -> None:
+    """Stop box; SIGTERM first, SIGKILL after grace_ns. The caller holds its turn."""
+    await boxes.machine.stop(box.box_id, grace_ns)
+    boxes.running.pop(box.box_id, None)
+
+
+@whole
+async def start(boxes: Boxes, name: str) -> BoxView:
+    """Start a box; one that runs stays as it is. Raises NotFound(box_not_found)."""
+    async with boxes.hold(name) as box:
+        await start_held(boxes, box)
+    return boxes.view(boxes.find(name))
+
+
+@whole
+async def stop(boxes: Boxes, name: str) -> BoxView:
+    """Stop a box: its processes end, its disk stays. The next exec starts it again.
+
+    Raises NotFound(box_not_found).
+    """
+    async with boxes.hold(name) as box:
+        await stop_held(boxes, box, boxes.rules.stop_grace_ns)
+    return boxes.view(box)
+
+
+@whole
+async def update(
+    boxes: Boxes, name: str, labels: tuple[str, ...] | None, limits: PartialLimits | None
+) -> BoxView:
+    """Change labels or limits; limits take effect at once. None leaves them as they are.
+
+    Raises NotFound(box_not_found), Invalid(bad_label).
+    """
+    async with boxes.hold(name) as box:
+        changed = dataclasses.replace(
+            box,
+            labels=box.labels if labels is None else check_labels(labels),
+            limits=box.limits if limits is None else settle_limits(limits, box.limits),
+            updated_at_ns=boxes.clock.now_ns(),
+        )
+        # The row first: if this is cut short, the next start applies what it says.
+        await boxes.database.write(lambda c: store.update_box(c, changed))
+        if changed.limits.disk_bytes != box.limits.disk_bytes:
+            await boxes.machine.limit_disk(box.box_id, changed.limits.disk_bytes)
+        if changed.limits != box.limits and box.box_id in boxes.running:
+            await boxes.machine.limit(box.box_id, changed.limits)
+    return boxes.view(changed)
+
+
+@whole
+async def destroy(boxes: Boxes, name: str) -> Box:
+    """End a box and put it into the trash, from where undo brings it back for a while.
+
+    Raises NotFound(box_not_found).
+    """
+    async with boxes.hold(name) as box:
+        now_ns = boxes.clock.now_ns()
+        gone = dataclasses.replace(
+            box, destroyed_at_ns=now_ns, purge_at_ns=now_ns + boxes.rules.trash_keep_ns
+        )
+        await boxes.database.write(lambda c: store.update_box(c, gone))
+        await stop_held(boxes, box, 0)
+    return gone
+
+
+def trash(boxes: Boxes) -> list[Box]:
+    """Return destroyed boxes that can be brought back, the last destroyed first."""
+    return boxes.database.read(store.destroyed_boxes)
+
+
+@whole
+async def undo(boxes: Boxes, which: str, as_name: str | None = None) -> BoxView:
+    """Bring a destroyed box back, by its id or its name (then the last destroyed of that name).
+
+    It comes back cold. Raises NotFound(not_in_trash), Conflict(name_taken), Invalid(bad_name).
+    """
+    box = find_in_trash(boxes, which)
+    name = box_name(as_name) if as_name is not None else box.name
+    check_room(boxes, 1)
+    with boxes.coming([name]):
+        async with boxes.turns.of(box.box_id):
+            find_in_trash(boxes, box.box_id)
+            back = dataclasses.replace(
+                box, name=name, destroyed_at_ns=None, purge_at_ns=None,
+                updated_at_ns=boxes.clock.now_ns(),
+            )  # fmt: skip
+            await boxes.database.write(lambda c: store.update_box(c, back))
+    return boxes.view(back)
+
+
+def find_in_trash(boxes: Boxes, which: str) -> Box:
+    """Return a destroyed box by id or name. Raises NotFound(not_in_trash)."""
+    for box in trash(boxes):
+        if which in (box.box_id, box.name):
+            return box
+    raise NotFound(
+        "not_in_trash", f"The trash holds no box {which[:80]!r}. `skerry trash` lists it."
+    )
+
+
+@whole
+async def purge(boxes: Boxes, which: str) -> None:
+    """Delete a destroyed box for good. Raises NotFound(not_in_trash)."""
+    box_id = find_in_trash(boxes, which).box_id
+    async with boxes.turns.of(box_id):
+        box = find_in_trash(boxes, box_id)
+        await boxes.machine.stop(box.box_id, 0)
+        # The disks before the row: a crash between leaves a row that the next start forgets.
+        await boxes.machine.delete_disks(box.box_id)
+        await boxes.database.write(lambda c: store.delete_box(c, box.box_id))
+        boxes.slots.discard(box.slot)
+
+
+def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[BoxView]:
+    """Return boxes whose name begins with prefix, from past `after` on, in the order of names."""
+    rows = boxes.database.read(lambda c: store.living_boxes(c, prefix, after, count_max))
+    return [boxes.view(box) for box in rows]
+
+
+def counts(boxes: Boxes) -> dict[str, int]:
+    """Return how many boxes are in which status."""
+    living = boxes.database.read(store.living_count)
+    ready = {box.box_id for box in boxes.ready}
+    running = sum(1 for box_id in boxes.running if box_id not in ready)
+    return {"running": running, "warm": 0, "cold": max(0, living - running)}
+
+
+async def usage(boxes: Boxes, name: str) -> BoxUsage:
+    """Return what a box uses now. Raises NotFound(box_not_found)."""
+    return await boxes.machine.usage(boxes.find(name).box_id)

@@ -1,0 +1,329 @@
+"""The seam between what Skerry knows (boxes) and the Linux machine that carries it out.
+
+`skerry.host.machine.LinuxMachine` is the real one, `skerry.testing.SimulatedMachine` the one for
+tests; one contract suite passes on both. Every call may be repeated after a crash: those that make
+something first remove a half made one, those that remove something accept that it is gone.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class BoxLimits:
+    """What a box may use: CPUs (a fraction is fine), bytes, bytes, tasks."""
+
+    cpus: float
+    memory_bytes: int
+    disk_bytes: int
+    processes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxStart:
+    """All that is needed to start a box. slot is unique among boxes: address and ids follow it."""
+
+    box_id: str
+    slot: int
+    hostname: str
+    limits: BoxLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A box that runs now. The pair of pid and start time names its first process for good."""
+
+    init_pid: int
+    started_ticks: int
+
+
+@dataclass(frozen=True, slots=True)
+class BoxDisk:
+    """What the pool holds for one box: subvolume ids.
+
+    disk_id None: there is no disk. checkpoints: by name.
+    """
+
+    disk_id: int | None
+    checkpoints: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class BoxUsage:
+    """What a box uses now; None where the kernel does not tell. *_hit count since its start."""
+
+    cpu_ns: int | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    processes: int | None = None
+    memory_hit: int = 0
+    processes_hit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskChange:
+    """One path that differs between two states of a disk; paths begin with `/`."""
+
+    path: str
+    kind: Literal["added", "modified", "deleted", "renamed", "metadata"]
+    from_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecSpec:
+    """One command to run in a box. argv and env values are bytes: any byte but NUL may stand there.
+
+    user: a name or number in the box's /etc/passwd, None is `box` where it exists, else root.
+    env: added to the default environment. disconnect_ns_max: how long it may run on with nobody
+    attached, None for ever. contain: end what it left in the background when it ends by itself.
+    """
+
+    argv: Sequence[bytes]
+    env: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    directory: bytes | None = None
+    user: str | None = None
+    tty: bool = False
+    rows: int = 24
+    cols: int = 80
+    stdin: bool = False
+    contain: bool = False
+    disconnect_ns_max: int | None = 10 * 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionState:
+    """What is known of one session."""
+
+    session_id: str
+    box_id: str
+    argv: tuple[bytes, ...]
+    directory: bytes
+    tty: bool
+    created_at_ns: int
+    last_output_at_ns: int
+    attached: int
+    exit_code: int | None  # None while it runs
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Some bytes that the command wrote; on a terminal both streams are stdout."""
+
+    stream: Literal["stdout", "stderr"]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How the command ended: its exit code, or 128 + the signal. Always the last event."""
+
+    code: int
+    notice: str = ""
+
+
+class SessionLink(Protocol):
+    """One client's hold on a session. Closing it leaves the session to its own rules."""
+
+    state: SessionState
+
+    def events(self) -> AsyncIterator[Output | Exit]:
+        """Yield recent output first (on attach), then live; ends after Exit.
+
+        Not reading holds the command's own writes back.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send data to its stdin; waits while the command does not read."""
+        ...
+
+    async def write_eof(self) -> None:
+        """Close its stdin (a terminal: send end of transmission)."""
+        ...
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Give its terminal a new size."""
+        ...
+
+    async def signal(self, number: int) -> None:
+        """Send a signal to its process group."""
+        ...
+
+    async def close(self) -> None:
+        """Let go. What happens next is disconnect_ns_max's business."""
+        ...
+
+
+Progress: TypeAlias = Callable[[str], None]
+"""Told a line about each step of a long piece of work, from any thread."""
+
+
+class Machine(Protocol):
+    """The Linux machine, as far as boxes need it. All ids are safe as file names."""
+
+    # -- disks: durable when the call returns --
+
+    async def clone_image(self, image_id: str, box_id: str, disk_bytes_max: int) -> None:
+        """Make a box's disk as a writable snapshot of an image."""
+        ...
+
+    async def clone_disk(
+        self, source_id: str, checkpoint: str | None, box_id: str, disk_bytes_max: int
+    ) -> None:
+        """Make a box's disk as a writable snapshot of another's disk, or of its checkpoint."""
+        ...
+
+    async def snapshot(self, box_id: str, checkpoint: str) -> int:
+        """Keep the disk as it is now as a read-only checkpoint; return its subvolume's id.
+
+        Raises Conflict(nested_subvolumes) if the disk holds subvolumes, which it could not keep.
+        """
+        ...
+
+    async def stage_disk(self, box_id: str, checkpoint: str, staged_as: str) -> None:
+        """Put a writable snapshot of checkpoint beside the checkpoints, under staged_as."""
+        ...
+
+    async def swap_disk(self, box_id: str, staged_as: str) -> None:
+        """Exchange, in one step, the disk and the staged one.
+
+        The old disk becomes the read-only checkpoint staged_as. The box must be stopped. The one
+        call that is not repeated: after a crash the subvolumes' ids tell whether it happened, and
+        seal_checkpoint completes it.
+        """
+        ...
+
+    async def seal_checkpoint(self, box_id: str, checkpoint: str) -> None:
+        """Make a checkpoint read-only, as it is unless a crash came between."""
+        ...
+
+    async def delete_checkpoint(self, box_id: str, checkpoint: str) -> None:
+        """Remove a checkpoint."""
+        ...
+
+    async def delete_disks(self, box_id: str) -> None:
+        """Remove a box's disk and all its checkpoints. The box must be stopped."""
+        ...
+
+    async def disks(self) -> Mapping[str, BoxDisk]:
+        """Return what the pool holds, by box id."""
+        ...
+
+    async def disk_id(self, box_id: str) -> int | None:
+        """Return the id of the subvolume that is a box's disk, None where there is none."""
+        ...
+
+    async def limit_disk(self, box_id: str, disk_bytes_max: int) -> None:
+        """Change how much a box may keep, checkpoints included."""
+        ...
+
+    async def changes(self, box_id: str, old: str, new: str | None) -> Sequence[DiskChange]:
+        """Return what differs from checkpoint old to checkpoint new, or to the disk as it is."""
+        ...
+
+    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:
+        """Return a new O_PATH descriptor of a box's root directory, or of its checkpoint's.
+
+        Raises NotFound(no_such_disk).
+        """
+        ...
+
+    # -- images --
+
+    async def recipe_parent(self, recipe: str) -> str | None:
+        """Return the name of the image that a recipe builds on. Raises NotFound(no_such_recipe)."""
+        ...
+
+    async def save_image(self, box_id: str, checkpoint: str | None, image_id: str) -> None:
+        """Keep a box's disk, or a checkpoint of it, as an image."""
+        ...
+
+    async def build_image(
+        self, recipe: str, parent_id: str | None, image_id: str, progress: Progress
+    ) -> None:
+        """Build an image by the recipe of that name, on top of an image where it has a parent.
+
+        Raises NotFound(no_such_recipe), Failed(image_build_failed).
+        """
+        ...
+
+    async def import_image(self, path: str, image_id: str, progress: Progress) -> None:
+        """Make an image of a directory, a tar of a root, an OCI layout or a `docker save` tar.
+
+        Raises Invalid(bad_image), NotFound(no_such_path).
+        """
+        ...
+
+    async def delete_image(self, image_id: str) -> None:
+        """Remove an image; boxes made from it keep what they share."""
+        ...
+
+    async def images(self) -> frozenset[str]:
+        """Return the ids of the images in the pool."""
+        ...
+
+    # -- running --
+
+    async def give_identity(self, box_id: str, hostname: str, *, fresh: bool) -> None:
+        """Write hostname, hosts and resolv.conf into the disk.
+
+        fresh: a new machine-id too, and no SSH host keys. A running box's host name changes at
+        once.
+        """
+        ...
+
+    async def start(self, start: BoxStart) -> Running:
+        """Start a box and its network; return when execs may begin. Already running: just say so.
+
+        Raises NotAvailable(box_start_failed) with what the runtime said.
+        """
+        ...
+
+    async def stop(self, box_id: str, grace_ns: int) -> None:
+        """End all processes of a box: SIGTERM, then after grace_ns SIGKILL. Gone when it returns."""
+        ...
+
+    async def running(self) -> Mapping[str, Running]:
+        """Return the boxes that run now, by box id."""
+        ...
+
+    async def limit(self, box_id: str, limits: BoxLimits) -> None:
+        """Change the limits of a running box."""
+        ...
+
+    async def usage(self, box_id: str) -> BoxUsage:
+        """Return what a box uses now."""
+        ...
+
+    async def sweep(self) -> None:
+        """Remove what ended boxes and execs left: empty cgroups, dead sockets, stale files."""
+        ...
+
+    # -- execs and sessions --
+
+    async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> SessionLink:
+        """Start a command in a running box.
+
+        Raises NotFound(command_not_found), Invalid(command_not_runnable, bad_directory, bad_user,
+        arguments_too_long), Conflict(box_not_running), LimitReached(processes_limit).
+        """
+        ...
+
+    async def attach_session(self, box_id: str, session_id: str) -> SessionLink:
+        """Join a session. Raises NotFound(session_not_found)."""
+        ...
+
+    async def sessions(self, box_id: str) -> Sequence[SessionState]:
+        """Return the sessions of a box, the oldest first."""
+        ...
+
+    async def end_session(
+        self, box_id: str, session_id: str, signal: int, grace_ns: int
+    ) -> int | None:
+        """Send signal to what a session started, after grace_ns SIGKILL to all of it.
+
+        Returns its exit code. Raises NotFound(session_not_found).
+        """
+        ...

@@ -1,0 +1,146 @@
+"""Shapes of boxes. Times are RFC 3339, sizes bytes."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+Label = Annotated[str, Meta(min_length=1, max_length=63)]
+Labels = Annotated[list[Label], Meta(max_length=32)]
+Environment = Annotated[dict[str, str], Meta(max_length=256)]
+Status = Literal["running", "warm", "cold"]
+
+
+class Limits(Struct, omit_defaults=True):
+    """What a box may use at most. Left out: the setting's default. `cpus` may be a fraction."""
+
+    cpus: Annotated[float, Meta(gt=0, le=4096)] | None = None
+    memory_bytes: Annotated[int, Meta(ge=16 << 20, le=1 << 50)] | None = None
+    disk_bytes: Annotated[int, Meta(ge=64 << 20, le=1 << 50)] | None = None
+    processes: Annotated[int, Meta(ge=16, le=1 << 22)] | None = None
+
+
+class SpritesConfig(Struct):
+    """The size that the Sprites SDKs send; taken as limits where given."""
+
+    ram_mb: Annotated[int, Meta(ge=16, le=1 << 30)] | None = None
+    cpus: Annotated[float, Meta(gt=0, le=4096)] | None = None
+    storage_gb: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
+    region: str | None = None
+
+
+class UrlSettings(Struct):
+    """Who may open a box's web address. Kept for the protocol; the gateway is not built yet."""
+
+    auth: str = "sprite"
+    private_access: str | None = None
+
+
+class CreateBox(Struct):
+    """The body of `POST /v1/boxes`. A name left out is made up."""
+
+    name: str | None = None
+    image: str | None = None
+    limits: Limits | None = None
+    labels: Labels = field(default_factory=list[str])
+    environment: Environment = field(default_factory=dict[str, str])
+    config: SpritesConfig | None = None
+    url_settings: UrlSettings | None = None
+    wait_for_capacity: bool | None = None
+    runtime: str | None = None
+
+
+class UpdateBox(Struct):
+    """The body of `PUT /v1/boxes/{name}`: what is left out stays as it is."""
+
+    labels: Labels | None = None
+    clear_labels: bool = False
+    limits: Limits | None = None
+    url_settings: UrlSettings | None = None
+
+
+class Fork(Struct):
+    """The body of `POST /v1/boxes/{name}/fork`.
+
+    With count 1 the new box is called name; with more they are name-0, name-1 and so on.
+    """
+
+    name: str | None = None
+    checkpoint: str | None = None
+    count: Annotated[int, Meta(ge=1, le=1000)] = 1
+    labels: Labels | None = None
+
+
+class LimitsHit(Struct):
+    """How often each limit stopped something since the box was started."""
+
+    memory: int = 0
+    processes: int = 0
+    disk: bool = False
+
+
+class Usage(Struct):
+    """What a box uses now; `None` where the kernel does not tell."""
+
+    cpu_seconds: float | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    processes: int | None = None
+
+
+class Box(Struct, kw_only=True):
+    """A box, as `GET /v1/boxes/{name}` tells it."""
+
+    id: str
+    name: str
+    status: Status
+    image: str
+    labels: list[str]
+    limits: Limits
+    address: str
+    created_at: str
+    updated_at: str
+    last_running_at: str | None = None
+    forked_from: str | None = None
+    usage: Usage | None = None
+    limits_hit: LimitsHit | None = None
+    # The Sprites protocol's own fields.
+    organization: str = "skerry"
+    org_slug: str = "skerry"
+    url: str | None = None
+    url_settings: UrlSettings | None = None
+    version: str | None = None
+    environment_version: str | None = None
+    primary_region: str = "local"
+
+
+class Counts(Struct, kw_only=True):
+    """How many boxes are in which state, as the Go SDK reads it."""
+
+    name: str = "skerry"
+    running: int
+    warm: int
+    cold: int
+    running_limit: int
+    warm_limit: int
+
+
+class BoxList(Struct, kw_only=True):
+    """One page of boxes. The Sprites SDKs read the list as `sprites`, Skerry's as `boxes`."""
+
+    boxes: list[Box]
+    sprites: list[Box]
+    has_more: bool
+    next_continuation_token: str | None
+    org: Counts
+    running: int
+    warm: int
+    cold: int
+
+
+class DestroyedBox(Struct, kw_only=True):
+    """A box in the trash: `POST /v1/trash/{id}/undo` brings it back until purge_at."""
+
+    id: str
+    name: str
+    destroyed_at: str
+    purge_at: str

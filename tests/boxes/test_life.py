@@ -1,0 +1,258 @@
+"""Boxes over the simulated machine: what users do, and what they are told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from skerry import boxes
+from skerry.base import Conflict, LimitReached, NotAvailable, NotFound
+from skerry.boxes import Boxes, CreateSpec
+from skerry.boxes.upkeep import fill_ready, look, purge_due
+from skerry.host.seam import ExecSpec
+from skerry.testing import House
+from skerry.testing.contract import run
+
+Story: TypeAlias = Callable[[Boxes], Awaitable[None]]
+
+
+def tell(folder: Path, story: Story, house: House | None = None) -> House:
+    house = house or House(folder)
+
+    async def whole() -> None:
+        async with house.open() as b:
+            if not boxes.images(b):
+                await boxes.build_image(b, "base", "base", lambda _: None)
+            await story(b)
+
+    asyncio.run(whole())
+    return house
+
+
+async def write(b: Boxes, name: str, path: str, text: str) -> None:
+    view = boxes.page(b, name, 1)[0]
+    await run(b.machine, "tee", path, stdin=text.encode(), box=view.box.box_id)
+
+
+async def read(b: Boxes, name: str, path: str) -> str:
+    link = await boxes.execute(b, name, ExecSpec(argv=[b"cat", path.encode()]))
+    return "".join([e.data.decode() async for e in link.events() if hasattr(e, "data")])
+
+
+def test_a_box_is_created_running_and_listed(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        view = await boxes.create(b, CreateSpec(name="dev", labels=("x",)))
+
+        assert (view.status, view.address) == ("running", "10.0.0.2")
+        assert [v.box.name for v in boxes.page(b, "", 10)] == ["dev"]
+        assert boxes.counts(b) == {"running": 1, "warm": 0, "cold": 0}
+
+    tell(tmp_path, story)
+
+
+def test_a_name_belongs_to_one_box(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        done = await asyncio.gather(
+            *(boxes.create(b, CreateSpec(name="dev")) for _ in range(5)), return_exceptions=True
+        )
+
+        assert sum(isinstance(d, Conflict) and d.code == "name_taken" for d in done) == 4
+        assert len(b.machine.world.boxes) == 1  # pyright: ignore
+
+    tell(tmp_path, story)
+
+
+def test_a_create_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        b.machine.world.starts_fail = True  # pyright: ignore
+        with pytest.raises(NotAvailable):
+            await boxes.create(b, CreateSpec(name="dev"))
+
+        assert boxes.page(b, "", 10) == []
+
+    house = tell(tmp_path, story)
+    assert (house.world.boxes, house.world.running) == ({}, {})
+
+
+def test_a_restore_brings_back_and_keeps_what_it_replaced(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        await write(b, "dev", "/note", "good")
+        await boxes.checkpoint(b, "dev", "before")
+        await write(b, "dev", "/note", "bad")
+        kept = await boxes.restore(b, "dev", "v1")
+
+        assert await read(b, "dev", "/note") == "good"
+        assert (kept.name, kept.is_auto) == ("auto-2", True)
+        await boxes.restore(b, "dev", "auto-2")
+        assert await read(b, "dev", "/note") == "bad"
+
+    tell(tmp_path, story)
+
+
+def test_a_restore_whose_box_does_not_start_again_has_lost_nothing(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        await write(b, "dev", "/note", "good")
+        await boxes.checkpoint(b, "dev")
+        b.machine.world.starts_fail = True  # pyright: ignore
+        with pytest.raises(NotAvailable):
+            await boxes.restore(b, "dev", "v1")
+        b.machine.world.starts_fail = False  # pyright: ignore
+
+        assert [c.name for c in boxes.checkpoints(b, "dev")] == ["v1", "auto-2"]
+        assert await read(b, "dev", "/note") == "good"
+
+    tell(tmp_path, story)
+
+
+def test_automatic_checkpoints_are_pruned(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        await boxes.checkpoint(b, "dev")
+        for _ in range(5):
+            await boxes.restore(b, "dev", "v1")
+
+        names = [c.name for c in boxes.checkpoints(b, "dev")]
+        assert names == ["v1", "auto-4", "auto-5", "auto-6"]
+
+    tell(tmp_path, story)
+
+
+def test_a_fork_has_the_disk_and_an_identity_of_its_own(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev", labels=("team",)))
+        await write(b, "dev", "/note", "one")
+        await boxes.checkpoint(b, "dev")
+        await write(b, "dev", "/note", "two")
+        forks = await boxes.fork(b, "dev", "v1", ["f-0", "f-1"]) + await boxes.fork(
+            b, "dev", None, ["g"]
+        )
+
+        assert [await read(b, v.box.name, "/note") for v in forks] == ["one", "one", "two"]
+        assert await read(b, "f-1", "/etc/hostname") == "f-1\n"
+        ids = {await read(b, v.box.name, "/etc/machine-id") for v in forks}
+        assert len(ids | {await read(b, "dev", "/etc/machine-id")}) == 4
+        assert forks[0].box.forked_from == "dev@v1"
+        assert forks[0].box.labels == ("team",)
+
+    tell(tmp_path, story)
+
+
+def test_forks_are_made_all_or_none(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        b.machine.world.starts_fail = True  # pyright: ignore
+        with pytest.raises(NotAvailable):
+            await boxes.fork(b, "dev", None, ["f-0", "f-1", "f-2"])
+
+        assert [v.box.name for v in boxes.page(b, "", 10)] == ["dev"]
+        assert len(b.slots) == 1
+
+    tell(tmp_path, story)
+
+
+def test_destroy_can_be_undone_until_its_time_is_up(tmp_path: Path) -> None:
+    house = House(tmp_path)
+
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        await write(b, "dev", "/note", "kept")
+        await boxes.destroy(b, "dev")
+        assert boxes.page(b, "", 10) == []
+        await boxes.create(b, CreateSpec(name="dev"))
+        with pytest.raises(Conflict):
+            await boxes.undo(b, "dev")
+        await boxes.undo(b, "dev", "old-dev")
+        assert await read(b, "old-dev", "/note") == "kept"
+
+        await boxes.destroy(b, "old-dev")
+        house.clock.turn(house.rules.trash_keep_ns)
+        await purge_due(b)
+        with pytest.raises(NotFound):
+            await boxes.undo(b, "old-dev")
+
+    tell(tmp_path, story, house)
+    assert len(house.world.boxes) == 1
+
+
+def test_an_exec_wakes_a_cold_box_and_one_that_died(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        await boxes.stop(b, "dev")
+        assert boxes.page(b, "dev", 1)[0].status == "cold"
+        assert await read(b, "dev", "/etc/hostname") == "dev\n"
+
+        b.machine.world.running.clear()  # pyright: ignore
+        assert await read(b, "dev", "/etc/hostname") == "dev\n"
+
+        b.machine.world.running.clear()  # pyright: ignore
+        await look(b)
+        assert boxes.page(b, "dev", 1)[0].status == "cold"
+
+    tell(tmp_path, story)
+
+
+def test_a_ready_box_is_taken_by_the_next_create(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.rules = house.rules.__class__(
+        **{f: getattr(house.rules, f) for f in house.rules.__slots__} | {"ready_boxes": 1}
+    )
+
+    async def story(b: Boxes) -> None:
+        await fill_ready(b)
+        ready = b.ready[0]
+        assert boxes.page(b, "", 10) == []
+        view = await boxes.create(b, CreateSpec(name="dev"))
+
+        assert view.box.box_id == ready.box_id
+        assert await read(b, "dev", "/etc/hostname") == "dev\n"
+        assert b.machine.world.hostnames[ready.box_id] == "dev"  # pyright: ignore
+
+    tell(tmp_path, story, house)
+
+
+def test_a_new_daemon_adopts_what_runs(tmp_path: Path) -> None:
+    async def first(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+
+    async def second(b: Boxes) -> None:
+        assert boxes.page(b, "", 10)[0].status == "running"
+        other = await boxes.create(b, CreateSpec(name="other"))
+        assert other.box.slot == 3
+
+    house = tell(tmp_path, first)
+    tell(tmp_path, second, house)
+
+
+def test_there_are_only_so_many_boxes(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.rules = house.rules.__class__(
+        **{f: getattr(house.rules, f) for f in house.rules.__slots__} | {"boxes_max": 1}
+    )
+
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec())
+        with pytest.raises(LimitReached, match="at most 1"):
+            await boxes.create(b, CreateSpec())
+
+    tell(tmp_path, story, house)
+
+
+def test_an_image_may_be_built_on_another_saved_replaced_and_deleted(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        steps: list[str] = []
+        await boxes.build_image(b, "dev", "dev", steps.append)
+        assert [i.name for i in boxes.images(b)] == ["base", "dev"]
+        await boxes.create(b, CreateSpec(name="x", image="dev"))
+        await write(b, "x", "/mine", "1")
+        await boxes.save_image(b, "x", None, "mine")
+        await boxes.save_image(b, "x", None, "mine")
+        await boxes.create(b, CreateSpec(name="y", image="mine"))
+        assert await read(b, "y", "/mine") == "1"
+        await boxes.delete_image(b, "mine")
+        assert len(b.machine.world.images) == 2  # pyright: ignore
+
+    tell(tmp_path, story)
