@@ -23,7 +23,7 @@ def tell(folder: Path, story: Story, house: House | None = None) -> House:
 
     async def whole() -> None:
         async with house.open() as b:
-            if not boxes.images(b):
+            if not boxes.list_images(b):
                 await boxes.build_image(b, "base", "base", lambda _: None)
             await story(b)
 
@@ -102,7 +102,7 @@ def test_a_restore_whose_box_does_not_start_again_has_lost_nothing(tmp_path: Pat
             await boxes.restore(b, "dev", "v1")
         b.machine.world.starts_fail = False  # pyright: ignore
 
-        assert [c.name for c in boxes.checkpoints(b, "dev")] == ["v1", "auto-2"]
+        assert [c.name for c in boxes.list_checkpoints(b, "dev")] == ["v1", "auto-2"]
         assert await read(b, "dev", "/note") == "good"
 
     tell(tmp_path, story)
@@ -115,7 +115,7 @@ def test_automatic_checkpoints_are_pruned(tmp_path: Path) -> None:
         for _ in range(5):
             await boxes.restore(b, "dev", "v1")
 
-        names = [c.name for c in boxes.checkpoints(b, "dev")]
+        names = [c.name for c in boxes.list_checkpoints(b, "dev")]
         assert names == ["v1", "auto-4", "auto-5", "auto-6"]
 
     tell(tmp_path, story)
@@ -245,7 +245,7 @@ def test_an_image_may_be_built_on_another_saved_replaced_and_deleted(tmp_path: P
     async def story(b: Boxes) -> None:
         steps: list[str] = []
         await boxes.build_image(b, "dev", "dev", steps.append)
-        assert [i.name for i in boxes.images(b)] == ["base", "dev"]
+        assert [i.name for i in boxes.list_images(b)] == ["base", "dev"]
         await boxes.create(b, CreateSpec(name="x", image="dev"))
         await write(b, "x", "/mine", "1")
         await boxes.save_image(b, "x", None, "mine")

@@ -8,15 +8,15 @@ anybody asked. Every verb is a function over a `Boxes` context. Knows no wire fo
 from skerry.boxes.checkpoints import (
     changes,
     checkpoint,
-    checkpoints,
     delete_checkpoint,
     find_checkpoint,
+    list_checkpoints,
     restore,
 )
 from skerry.boxes.context import Boxes, settled
 from skerry.boxes.execs import attach, end_session, execute, open_files, sessions
 from skerry.boxes.forks import fork
-from skerry.boxes.images import build_image, delete_image, images, import_image, save_image
+from skerry.boxes.images import build_image, delete_image, import_image, list_images, save_image
 from skerry.boxes.life import (
     counts,
     create,
@@ -58,7 +58,6 @@ __all__ = [
     "build_image",
     "changes",
     "checkpoint",
-    "checkpoints",
     "counts",
     "create",
     "delete_checkpoint",
@@ -70,10 +69,11 @@ __all__ = [
     "execute",
     "find_checkpoint",
     "fork",
-    "images",
     "import_image",
     "keep_ready",
     "keep_watch",
+    "list_checkpoints",
+    "list_images",
     "open_files",
     "page",
     "purge",

@@ -17,7 +17,7 @@ async def checkpoint(boxes: Boxes, name: str, comment: str = "") -> Checkpoint:
     Conflict(nested_subvolumes).
     """
     async with boxes.hold(name) as box:
-        kept = [c for c in checkpoints(boxes, name) if not c.is_auto]
+        kept = [c for c in list_checkpoints(boxes, name) if not c.is_auto]
         if len(kept) >= boxes.rules.checkpoints_max:
             raise LimitReached(
                 "checkpoints_limit",
@@ -31,7 +31,7 @@ async def checkpoint(boxes: Boxes, name: str, comment: str = "") -> Checkpoint:
         return made
 
 
-def checkpoints(boxes: Boxes, name: str) -> list[Checkpoint]:
+def list_checkpoints(boxes: Boxes, name: str) -> list[Checkpoint]:
     """Return the checkpoints of a box, the oldest first. Raises NotFound(box_not_found)."""
     box_id = boxes.find(name).box_id
     return boxes.database.read(lambda c: store.checkpoints_of(c, box_id))
@@ -40,7 +40,7 @@ def checkpoints(boxes: Boxes, name: str) -> list[Checkpoint]:
 def find_checkpoint(boxes: Boxes, name: str, which: str) -> Checkpoint:
     """Return one checkpoint. Raises NotFound(box_not_found, checkpoint_not_found), Invalid."""
     checkpoint_name(which)
-    for each in checkpoints(boxes, name):
+    for each in list_checkpoints(boxes, name):
         if each.name == which:
             return each
     raise NotFound(
@@ -93,7 +93,9 @@ async def restore(boxes: Boxes, name: str, which: str) -> Checkpoint:
         finally:
             await settle_restore(boxes, restoring)
         await life.start_held(boxes, boxes.find(name))
-        for surplus in surplus_autos(checkpoints(boxes, name), boxes.rules.auto_checkpoints_max):
+        for surplus in surplus_autos(
+            list_checkpoints(boxes, name), boxes.rules.auto_checkpoints_max
+        ):
             await _delete_held(boxes, surplus)
         return keep
 

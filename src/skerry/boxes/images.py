@@ -10,14 +10,14 @@ from skerry.boxes.model import Image
 from skerry.host.seam import Progress
 
 
-def images(boxes: Boxes) -> list[Image]:
+def list_images(boxes: Boxes) -> list[Image]:
     """Return all images, in the order of names."""
     return boxes.database.read(store.images)
 
 
 def find(boxes: Boxes, name: str) -> Image:
     """Return the image of that name. Raises NotFound(image_not_found)."""
-    for image in images(boxes):
+    for image in list_images(boxes):
         if image.name == name:
             return image
     raise NotFound(
@@ -37,7 +37,7 @@ async def build_image(boxes: Boxes, name: str, recipe: str, progress: Progress) 
     parent = await boxes.machine.recipe_parent(recipe)
     parent_id = None
     if parent is not None:
-        if parent not in {image.name for image in images(boxes)}:
+        if parent not in {image.name for image in list_images(boxes)}:
             await build_image(boxes, parent, parent, progress)
         parent_id = find(boxes, parent).image_id
 
@@ -94,7 +94,7 @@ async def _publish(
     async with boxes.turns.of(("image", name)):
         image = Image(new_id("img", boxes.entropy(10)), name, boxes.clock.now_ns(), source)
         await make(image.image_id)
-        old = [each for each in images(boxes) if each.name == name]
+        old = [each for each in list_images(boxes) if each.name == name]
 
         def put_in_place(connection: sqlite3.Connection) -> None:
             for each in old:

@@ -115,7 +115,7 @@ async def keep_ready(boxes: Boxes) -> None:
 async def fill_ready(boxes: Boxes) -> None:
     """Bring the ready boxes up to the number and to the image that they should have."""
     wanted = boxes.rules.default_image
-    current = next((i.image_id for i in images.images(boxes) if i.name == wanted), None)
+    current = next((i.image_id for i in images.list_images(boxes) if i.name == wanted), None)
     for stale in [ready for ready in boxes.ready if ready.image_id != current]:
         boxes.ready.remove(stale)
         await _remove(boxes, stale.box_id, stale.slot)

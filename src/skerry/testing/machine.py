@@ -275,9 +275,7 @@ class SimulatedMachine:
 
     # -- execs and sessions --
 
-    async def open_session(
-        self, box_id: str, session_id: str, spec: ExecSpec
-    ) -> "SimulatedLink":
+    async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> "SimulatedLink":
         """Implement the seam for the commands of the contract suite."""
         if box_id not in self.world.running:
             raise Conflict("box_not_running", "The box does not run.")
