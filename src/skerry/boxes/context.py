@@ -54,13 +54,12 @@ class ReadyBox:
 
 @dataclass(slots=True, kw_only=True)
 class Boxes:
-    """The context of every verb. address_of gives a slot's address; entropy gives random bytes."""
+    """The context of every verb. entropy gives random bytes."""
 
     machine: Machine
     database: Database
     clock: Clock
     entropy: Callable[[int], bytes]
-    address_of: Callable[[int], str]
     rules: Rules
     running: dict[str, Running] = field(default_factory=dict[str, Running])
     turns: Turns = field(default_factory=Turns)
@@ -73,7 +72,7 @@ class Boxes:
     def view(self, box: Box) -> BoxView:
         """Return box together with what is true of it now."""
         status = "running" if box.box_id in self.running else "cold"
-        return BoxView(box, status, self.address_of(box.slot))
+        return BoxView(box, status, self.machine.address_of(box.slot))
 
     def find(self, name: str) -> Box:
         """Return the living box of that name. Raises NotFound(box_not_found)."""

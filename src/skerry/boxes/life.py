@@ -65,7 +65,7 @@ def check_room(boxes: Boxes, count: int) -> None:
 
 def new_slot(boxes: Boxes) -> int:
     """Take a free slot. Raises LimitReached(boxes_limit)."""
-    slot = free_slot(boxes.slots, boxes.rules.slot_last)
+    slot = free_slot(boxes.slots, boxes.machine.slot_last)
     boxes.slots.add(slot)
     return slot
 

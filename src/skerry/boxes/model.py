@@ -107,7 +107,6 @@ class Rules:
     default_image: str
     default_limits: BoxLimits
     boxes_max: int
-    slot_last: int
     trash_keep_ns: int
     auto_checkpoints_max: int
     checkpoints_max: int

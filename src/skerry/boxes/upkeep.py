@@ -78,7 +78,7 @@ async def look(boxes: Boxes) -> None:
         # A box that was stopped and started while we looked has another state.
         if box_id not in running and boxes.running.get(box_id) == state:
             del boxes.running[box_id]
-    await boxes.machine.sweep()
+    await boxes.machine.tidy()
 
 
 async def empty_trash(boxes: Boxes) -> None:

@@ -163,6 +163,15 @@ Progress: TypeAlias = Callable[[str], None]
 class Machine(Protocol):
     """The Linux machine, as far as boxes need it. All ids are safe as file names."""
 
+    @property
+    def slot_last(self) -> int:
+        """The highest slot that the boxes' network has an address for."""
+        ...
+
+    def address_of(self, slot: int) -> str:
+        """Return the address of the box with that slot."""
+        ...
+
     # -- disks: durable when the call returns --
 
     async def clone_image(self, image_id: str, box_id: str, disk_bytes_max: int) -> None:
@@ -298,7 +307,11 @@ class Machine(Protocol):
         ...
 
     async def sweep(self) -> None:
-        """Remove what ended boxes and execs left: empty cgroups, dead sockets, stale files."""
+        """Remove what a killed daemon left: of boxes, links, execs. Nothing may be under way."""
+        ...
+
+    async def tidy(self) -> None:
+        """Remove what ended execs left, and mend what others broke. At any time."""
         ...
 
     # -- execs and sessions --

@@ -18,7 +18,6 @@ def a_rule_book() -> boxes.Rules:
         default_image="base",
         default_limits=BoxLimits(cpus=2, memory_bytes=1 << 30, disk_bytes=10 << 30, processes=512),
         boxes_max=1000,
-        slot_last=2000,
         trash_keep_ns=3600 * 10**9,
         auto_checkpoints_max=3,
         checkpoints_max=100,
@@ -54,7 +53,6 @@ class House:
                 database=database,
                 clock=self.clock,
                 entropy=self.entropy,
-                address_of=lambda slot: f"10.0.{slot // 256}.{slot % 256}",
                 rules=self.rules,
             )
             await boxes.recover(context)

@@ -93,6 +93,15 @@ class SimulatedMachine:
             raise NotFound("no_such_disk", f"The pool has no disk of {box_id} {checkpoint or ''}.")
         return disk.files
 
+    @property
+    def slot_last(self) -> int:
+        """Implement the seam."""
+        return 2000
+
+    def address_of(self, slot: int) -> str:
+        """Implement the seam."""
+        return f"10.0.{slot // 256}.{slot % 256}"
+
     # -- disks --
 
     async def clone_image(self, image_id: str, box_id: str, disk_bytes_max: int) -> None:
@@ -271,6 +280,9 @@ class SimulatedMachine:
         return BoxUsage()
 
     async def sweep(self) -> None:
+        """Implement the seam: nothing is ever left behind here."""
+
+    async def tidy(self) -> None:
         """Implement the seam: nothing is ever left behind here."""
 
     # -- execs and sessions --

@@ -1,0 +1,55 @@
+"""What a token is, how its text is made and read, and what its scopes allow. Pure."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from skerry.base import ID_PATTERN
+
+Scope: TypeAlias = Literal["read", "write", "admin"]
+SECRET_BYTES = 32
+
+# The id is public and finds the row; only the secret proves anything.
+_TEXT = re.compile(rf"skerry_({ID_PATTERN.pattern})_([0-9a-f]{{{SECRET_BYTES * 2}}})")
+_RANK = {"read": 0, "write": 1, "admin": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is stored: secret_hash is SHA-256, which is enough for 256 random bits."""
+
+    token_id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    secret_hash: bytes
+    created_at_ns: int
+    last_used_at_ns: int | None = None
+
+
+def token_text(token_id: str, secret: bytes) -> str:
+    """Return what the client keeps and sends."""
+    return f"skerry_{token_id}_{secret.hex()}"
+
+
+def read_token(text: str) -> tuple[str, bytes] | None:
+    """Return id and secret of a token's text, None if it is none."""
+    match = _TEXT.fullmatch(text)
+    return (match[1], bytes.fromhex(match[2])) if match else None
+
+
+def hash_secret(secret: bytes) -> bytes:
+    """Return what is stored of a secret."""
+    return hashlib.sha256(secret).digest()
+
+
+def is_secret_of(token: Token, secret: bytes) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(token.secret_hash, hash_secret(secret))
+
+
+def scope_allows(scopes: Collection[Scope], needed: Scope) -> bool:
+    """Return whether one of scopes is needed or stands above it."""
+    return any(_RANK[scope] >= _RANK[needed] for scope in scopes)

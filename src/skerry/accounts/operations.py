@@ -1,0 +1,80 @@
+"""The verbs of tokens: create, list, revoke, verify."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skerry.accounts import store
+from skerry.accounts.model import (
+    SECRET_BYTES,
+    Scope,
+    Token,
+    hash_secret,
+    is_secret_of,
+    read_token,
+    token_text,
+)
+from skerry.base import Clock, Invalid, LimitReached, NotFound, Unauthorized, new_id
+from skerry.host.database import Database
+
+_TOKENS_MAX = 1000
+_MARK_EVERY_NS = 60 * 10**9  # a write for every request would cost more than the request
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounts:
+    """The context of every verb here."""
+
+    database: Database
+    clock: Clock
+    entropy: Callable[[int], bytes]
+
+
+async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tuple[Token, str]:
+    """Make a token; return it and its text, which is told this once.
+
+    Raises Invalid(bad_name, bad_scope), LimitReached(tokens_limit).
+    """
+    if not 1 <= len(name) <= 63 or not name.isprintable():
+        raise Invalid("bad_name", "A token's name is 1 to 63 printable characters.")
+    if not scopes:
+        raise Invalid("bad_scope", "A token needs a scope: read, write or admin.")
+    if len(list_tokens(accounts)) >= _TOKENS_MAX:
+        raise LimitReached("tokens_limit", f"There are {_TOKENS_MAX} tokens. Revoke some first.")
+    secret = accounts.entropy(SECRET_BYTES)
+    token = Token(
+        token_id=new_id("tok", accounts.entropy(10)),
+        name=name,
+        scopes=tuple(dict.fromkeys(scopes)),
+        secret_hash=hash_secret(secret),
+        created_at_ns=accounts.clock.now_ns(),
+    )
+    await accounts.database.write(lambda c: store.insert_token(c, token))
+    return token, token_text(token.token_id, secret)
+
+
+def list_tokens(accounts: Accounts) -> list[Token]:
+    """Return all tokens, the oldest first."""
+    return accounts.database.read(store.all_tokens)
+
+
+async def revoke(accounts: Accounts, token_id: str) -> None:
+    """Make a token worthless. Raises NotFound(token_not_found)."""
+    if not await accounts.database.write(lambda c: store.delete_token(c, token_id)):
+        raise NotFound(
+            "token_not_found",
+            f"There is no token {token_id[:80]!r}. `skerry token list` shows all.",
+        )
+
+
+async def verify(accounts: Accounts, text: str) -> Token:
+    """Return the token whose text this is. Raises Unauthorized(bad_token)."""
+    parts = read_token(text)
+    token = accounts.database.read(lambda c: store.find_token(c, parts[0])) if parts else None
+    if parts is None or token is None or not is_secret_of(token, parts[1]):
+        raise Unauthorized(
+            "bad_token", "The token is not known here. `skerry token create NAME` makes one."
+        )
+    now_ns = accounts.clock.now_ns()
+    if now_ns - (token.last_used_at_ns or 0) > _MARK_EVERY_NS:
+        await accounts.database.write(lambda c: store.mark_used(c, token.token_id, now_ns))
+    return token

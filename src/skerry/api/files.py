@@ -1,0 +1,323 @@
+"""Calls about files in boxes. Contents stream both ways and are never held whole."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Annotated, TypeVar
+
+from msgspec import Meta, Struct
+from starlette.responses import Response, StreamingResponse
+
+from skerry import boxes, wire
+from skerry.api.routing import Call, Operation, answer
+from skerry.base import Invalid, rfc3339
+from skerry.host import box_files
+from skerry.host.box_files import BoxRoot
+
+_T = TypeVar("_T")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
+Path = Annotated[str, Meta(min_length=1, max_length=4096)]
+
+
+class Where(Struct, rename="camel"):
+    """A path; one that is not absolute begins at workingDir. asRoot: as the box's root user."""
+
+    path: Path
+    working_dir: str = "/"
+    as_root: bool = False
+
+
+class Reading(Where, rename="camel"):
+    """start and end: a part of the file, in bytes; end is not read."""
+
+    start: Annotated[int, Meta(ge=0)] | None = None
+    end: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Writing(Where, rename="camel"):
+    """mode: octal; left out, as it is, or 0644. mkdirParents: make the directories above it."""
+
+    mode: Annotated[str, Meta(pattern="^[0-7]{1,5}$")] | None = None
+    mkdir_parents: bool | None = None
+    mkdir: bool | None = None
+
+
+class Scanning(Where, rename="camel"):
+    """recursive: all below it; pattern: names like `*.txt` only."""
+
+    recursive: bool = False
+    pattern: str | None = None
+    stat: bool = False
+
+
+class Removing(Struct, rename="camel"):
+    """What to delete, where the body does not say it."""
+
+    path: str | None = None
+    working_dir: str = "/"
+    recursive: bool = False
+    as_root: bool = False
+
+
+class Making(Where, rename="camel"):
+    """parents: make those above it too, and take it if it is there."""
+
+    parents: bool = False
+    mode: Annotated[str, Meta(pattern="^[0-7]{1,5}$")] = "0755"
+
+
+@contextlib.asynccontextmanager
+async def root_of(
+    call: Call, working_dir: str, *, as_root: bool, checkpoint: str | None = None
+) -> AsyncGenerator[BoxRoot]:
+    """Open the box's disk, or a checkpoint of it, as the user who asks."""
+    async with boxes.open_files(call.boxes, call.path("name"), checkpoint) as descriptor:
+        yield await asyncio.to_thread(
+            box_files.enter, descriptor, as_root=as_root, directory=working_dir or "/"
+        )
+
+
+async def _with_root(call: Call, where: Where, work: Callable[[BoxRoot], _T]) -> _T:
+    async with root_of(call, where.working_dir, as_root=where.as_root) as root:
+        return await asyncio.to_thread(work, root)
+
+
+def entry_shape(entry: box_files.Entry) -> wire.Entry:
+    """Return an entry as the wire has it."""
+    return wire.Entry(
+        name=_shown(entry.name),
+        path=_shown(entry.path),
+        type=entry.kind,
+        size=entry.size_bytes,
+        mode=f"{entry.mode:04o}",
+        mod_time=rfc3339(entry.mtime_ns),
+        is_dir=entry.kind == "directory",
+        uid=entry.uid,
+        gid=entry.gid,
+        target=_shown(entry.target) if entry.target is not None else None,
+    )
+
+
+def _shown(name: str) -> str:
+    """Return a file's name as text; bytes that are no UTF-8 are shown as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _affected(result: box_files.TreeResult) -> wire.Affected:
+    paths = [_shown(path) for path in result.paths]
+    return wire.Affected(
+        affected=paths, copied=paths, count=result.count, total_bytes=result.size_bytes
+    )
+
+
+async def read(call: Call) -> Response:
+    """Read a file."""
+    return await read_from(call, None)
+
+
+async def read_from(call: Call, checkpoint: str | None) -> Response:
+    """Read a file of a box or of a checkpoint; a part of it where a range is asked for."""
+    asked = call.query(Reading)
+    start, stop = _range(call, asked)
+    stack = contextlib.AsyncExitStack()
+    async with stack:
+        root = await stack.enter_async_context(
+            root_of(call, asked.working_dir, as_root=asked.as_root, checkpoint=checkpoint)
+        )
+        if start < 0:  # the last bytes of it, of which the size must be known
+            entry = await asyncio.to_thread(box_files.stat, root, asked.path)
+            start = max(0, entry.size_bytes + start)
+        reader = await asyncio.to_thread(
+            box_files.open_read, root, asked.path, start=start, stop=stop
+        )
+        stack.callback(reader.close)
+        headers = {"Content-Length": str(reader.stop - reader.start), "Accept-Ranges": "bytes"}
+        partly = (reader.start, reader.stop) != (0, reader.entry.size_bytes)
+        if partly:
+            headers["Content-Range"] = (
+                f"bytes {reader.start}-{reader.stop - 1}/{reader.entry.size_bytes}"
+            )
+        kept = stack.pop_all()
+
+    async def content() -> AsyncIterator[bytes]:
+        async with kept:
+            while data := await asyncio.to_thread(reader.read):
+                yield data
+
+    status = 206 if partly else 200
+    media_type = "application/octet-stream"
+    return StreamingResponse(content(), status, headers, media_type=media_type)
+
+
+def _range(call: Call, asked: Reading) -> tuple[int, int | None]:
+    """Return start and stop; a negative start is counted from the end."""
+    if asked.start is not None or asked.end is not None:
+        return asked.start or 0, asked.end
+    header = call.request.headers.get("range")
+    match = _RANGE.fullmatch(header) if header else None
+    if match is None or (match[1] is None and match[2] is None):
+        return 0, None  # several ranges, or other units: the whole, as HTTP allows
+    if match[1] is None:
+        return -int(match[2]), None
+    return int(match[1]), int(match[2]) + 1 if match[2] is not None else None
+
+
+async def write(call: Call) -> Response:
+    """Write a file, in one step: it has the old content or the new, whole."""
+    asked = call.query(Writing)
+    mode = int(asked.mode, 8) if asked.mode is not None else None
+    size_max = call.services.limits.file_bytes_max
+    async with root_of(call, asked.working_dir, as_root=asked.as_root) as root:
+        if asked.mkdir_parents or asked.mkdir:
+            parent = root.named(asked.path).rpartition("/")[0] or "/"
+            await asyncio.to_thread(box_files.make_directory, root, parent, parents=True)
+        writer = await asyncio.to_thread(
+            box_files.open_write, root, asked.path, mode=mode, size_bytes_max=size_max
+        )
+        with writer:
+            async for chunk in call.stream(size_max):
+                await asyncio.to_thread(writer.write, chunk)
+            entry = await asyncio.to_thread(writer.commit)
+    path = _shown(entry.path)
+    return answer(wire.Written(path=path, size=entry.size_bytes, mode=f"{entry.mode:04o}"))
+
+
+async def scan(call: Call) -> Response:
+    """List a directory; a file gives itself."""
+    asked = call.query(Scanning)
+
+    def work(root: BoxRoot) -> tuple[str, tuple[box_files.Entry, ...]]:
+        if asked.stat:
+            entry = box_files.stat(root, asked.path, follow=False)
+            return entry.path, (entry,)
+        where = root.absolute(asked.path)
+        if asked.recursive:
+            return where, box_files.list_tree(root, asked.path, pattern=asked.pattern)
+        return where, box_files.list_directory(root, asked.path)
+
+    where, entries = await _with_root(call, asked, work)
+    shapes = [entry_shape(entry) for entry in entries]
+    return answer(wire.Listing(path=_shown(where), entries=shapes, count=len(shapes)))
+
+
+async def remove(call: Call) -> Response:
+    """Delete a file or directory; what the query does not say may be in the body."""
+    asked = call.query(Removing)
+    if asked.path is None:
+        body = await call.body(wire.DeleteFile)
+        asked = Removing(body.path, body.working_dir, body.recursive, body.as_root)
+    if not asked.path:
+        raise Invalid("bad_path", "Say which path to delete.")
+    where = Where(asked.path, asked.working_dir, asked.as_root)
+    return answer(
+        _affected(
+            await _with_root(
+                call, where, lambda r: box_files.delete(r, where.path, recursive=asked.recursive)
+            )
+        )
+    )
+
+
+async def make_directory(call: Call) -> Response:
+    """Make a directory."""
+    asked = call.query(Making)
+    mode = int(asked.mode, 8)
+    entry = await _with_root(
+        call,
+        asked,
+        lambda r: box_files.make_directory(r, asked.path, mode=mode, parents=asked.parents),
+    )
+    return answer(entry_shape(entry))
+
+
+async def rename(call: Call) -> Response:
+    """Move a file or directory."""
+    body = await call.body(wire.CopyOrRename)
+    where = Where(body.source, body.working_dir, body.as_root)
+    entry = await _with_root(call, where, lambda r: box_files.rename(r, body.source, body.dest))
+    return answer(wire.Affected(affected=[_shown(entry.path)], count=1))
+
+
+async def copy(call: Call) -> Response:
+    """Copy a file or directory."""
+    body = await call.body(wire.CopyOrRename)
+    where = Where(body.source, body.working_dir, body.as_root)
+
+    def work(root: BoxRoot) -> box_files.TreeResult:
+        return box_files.copy(
+            root, body.source, body.dest, recursive=body.recursive, preserve=body.preserve_attrs
+        )
+
+    return answer(_affected(await _with_root(call, where, work)))
+
+
+async def change_mode(call: Call) -> Response:
+    """Change modes."""
+    body = await call.body(wire.ChangeMode)
+    where, mode = Where(body.path, body.working_dir, body.as_root), int(body.mode, 8)
+    work = _with_root(
+        call, where, lambda r: box_files.change_mode(r, body.path, mode, recursive=body.recursive)
+    )
+    return answer(_affected(await work))
+
+
+async def change_owner(call: Call) -> Response:
+    """Change owners."""
+    body = await call.body(wire.ChangeOwner)
+    where = Where(body.path, body.working_dir, body.as_root)
+
+    def work(root: BoxRoot) -> box_files.TreeResult:
+        return box_files.change_owner(
+            root, body.path, uid=body.uid, gid=body.gid, recursive=body.recursive
+        )
+
+    return answer(_affected(await _with_root(call, where, work)))
+
+
+_FS = "/boxes/{name}/fs"
+_ERRORS = (403, 404, 409, 429, 507)
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        method="GET", path=_FS + "/read", name="read_file", summary="Read a file or a part of it",
+        handler=read, scope="read", query=Reading, content="application/octet-stream",
+        errors=_ERRORS,
+    ),
+    Operation(
+        method="PUT", path=_FS + "/write", name="write_file", summary="Write a file",
+        handler=write, scope="write", query=Writing, body_content="application/octet-stream",
+        answer=wire.Written, errors=(*_ERRORS, 413),
+    ),
+    Operation(
+        method="GET", path=_FS + "/list", name="list_files", summary="List a directory",
+        handler=scan, scope="read", query=Scanning, answer=wire.Listing, errors=_ERRORS,
+    ),
+    Operation(
+        method="DELETE", path=_FS + "/delete", name="delete_file", summary="Delete",
+        handler=remove, scope="write", query=Removing, answer=wire.Affected, errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/mkdir", name="make_directory", summary="Make a directory",
+        handler=make_directory, scope="write", query=Making, answer=wire.Entry, errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/rename", name="rename_file", summary="Move",
+        handler=rename, scope="write", body=wire.CopyOrRename, answer=wire.Affected,
+        errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/copy", name="copy_file", summary="Copy",
+        handler=copy, scope="write", body=wire.CopyOrRename, answer=wire.Affected, errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/chmod", name="change_mode", summary="Change modes",
+        handler=change_mode, scope="write", body=wire.ChangeMode, answer=wire.Affected,
+        errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/chown", name="change_owner", summary="Change owners",
+        handler=change_owner, scope="write", body=wire.ChangeOwner, answer=wire.Affected,
+        errors=_ERRORS,
+    ),
+)  # fmt: skip

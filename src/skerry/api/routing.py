@@ -1,0 +1,166 @@
+"""One table of operations, from which come the routes and the OpenAPI document.
+
+Knows no operation itself: the tables are in the files named by their nouns.
+"""
+
+import urllib.parse
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from skerry.accounts import Accounts, Scope
+from skerry.api.limits import Limits
+from skerry.base import Invalid, TooLarge
+from skerry.boxes import Boxes
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+_JSON = msgspec.json.Encoder()
+
+Query: TypeAlias = Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers may use."""
+
+    boxes: Boxes
+    accounts: Accounts
+    limits: Limits
+    instance: str
+    doctor: Callable[[], Sequence[Mapping[str, str]]]
+
+
+class Call:
+    """One request: who it is from is settled, what it asks for is read on demand."""
+
+    def __init__(self, request: Request, services: Services) -> None:
+        self.request = request
+        self.services = services
+
+    @property
+    def boxes(self) -> Boxes:
+        """The domain's context."""
+        return self.services.boxes
+
+    def path(self, name: str) -> str:
+        """Return a part of the path."""
+        return self.request.path_params[name]
+
+    def query(self, shape: type[_S]) -> _S:
+        """Return the query as shape. Raises Invalid(bad_query)."""
+        return read_query(self.request.scope["query_string"], shape)
+
+    async def body(self, shape: type[_S]) -> _S:
+        """Return the JSON body as shape; an empty body is `{}`.
+
+        Raises Invalid(bad_body), TooLarge(body_too_large).
+        """
+        data = await self.bytes(self.services.limits.json_bytes_max)
+        try:
+            return msgspec.json.decode(data or b"{}", type=shape)
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+            raise Invalid("bad_body", f"The body is not what this call takes: {error}.") from None
+
+    async def bytes(self, size_max: int) -> bytes:
+        """Return the whole body. Raises TooLarge(body_too_large)."""
+        data = bytearray()
+        async for chunk in self.stream(size_max):
+            data += chunk
+        return bytes(data)
+
+    async def stream(self, size_max: int) -> AsyncIterator[bytes]:
+        """Yield the body in pieces, as it comes. Raises TooLarge(body_too_large)."""
+        announced = self.request.headers.get("content-length", "0")
+        total = int(announced) if announced.isdigit() else 0
+        if total <= size_max:
+            total = 0
+            async for chunk in self.request.stream():
+                total += len(chunk)
+                if total > size_max:
+                    break
+                if chunk:
+                    yield chunk
+        if total > size_max:
+            raise TooLarge(
+                "body_too_large", f"The body is larger than {size_max} bytes.", {"limit": size_max}
+            )
+
+
+Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+SocketHandler: TypeAlias = Callable[[WebSocket, Services], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One call of the API.
+
+    path: below `/v1`; one that begins with `/boxes` answers under `/sprites` too. scope: what a
+    token needs, None for anybody. query, body, answer: msgspec shapes (answer may be a list of
+    one). content: the type of an answer that is no JSON. errors: statuses beside those that every
+    call may have.
+    """
+
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    name: str
+    summary: str
+    handler: Handler
+    scope: Scope | None
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    body_content: str = "application/json"
+    answer: Any = None
+    status: int = 200
+    content: str = "application/json"
+    errors: Sequence[int] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Socket:
+    """One WebSocket of the API."""
+
+    path: str
+    handler: SocketHandler
+    scope: Scope
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """Return value, a wire shape or list of them, as a JSON response."""
+    return Response(_JSON.encode(value), status, media_type="application/json")
+
+
+def read_query(raw: bytes, shape: type[_S]) -> _S:
+    """Return the query string as shape, whose list fields take repeated keys.
+
+    Unknown keys are ignored, as the Sprites SDKs expect. Raises Invalid(bad_query).
+    """
+    pairs: dict[str, list[str]] = {}
+    for key, value in query_pairs(raw):
+        pairs.setdefault(key.decode("utf-8", "replace"), []).append(
+            value.decode("utf-8", "replace")
+        )
+    values: dict[str, object] = {}
+    for info in msgspec.structs.fields(shape):
+        said = pairs.get(info.encode_name)
+        if said:
+            is_list = getattr(info.type, "__origin__", None) is list
+            values[info.encode_name] = said if is_list else said[-1]
+    try:
+        return msgspec.convert(values, shape, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid("bad_query", f"The query is not what this call takes: {error}.") from None
+
+
+def query_pairs(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the decoded keys and values of a query string; values may hold any byte."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for part in raw.split(b"&"):
+        if part:
+            key, _, value = part.replace(b"+", b" ").partition(b"=")
+            pairs.append((urllib.parse.unquote_to_bytes(key), urllib.parse.unquote_to_bytes(value)))
+    return pairs

@@ -1,0 +1,176 @@
+"""The daemon, put together: machine, domains and edge are built here, and the loops started.
+
+The only place that knows every part. What each part does, it does not know.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from skerry import accounts, api, boxes
+from skerry.api import Services
+from skerry.base import NotAvailable
+from skerry.config import Settings
+from skerry.host import checks
+from skerry.host.clock import SystemClock, entropy
+from skerry.host.database import Database
+from skerry.host.machine import LinuxMachine
+from skerry.host.seam import BoxLimits, Machine
+
+DATABASE = "skerry.db"
+SOCKET = "admin.sock"
+
+Wrap = Callable[[Machine], Machine]
+
+
+def run(settings: Settings, wrap: Wrap = lambda machine: machine) -> None:
+    """Run the daemon until SIGTERM or SIGINT; its last loop turn leaves boxes and sessions alone.
+
+    wrap: stands between domain and machine, for tests that end the daemon at a chosen step. Raises
+    NotAvailable with what the machine lacks, Invalid(bad_setting).
+    """
+    uvloop.run(_serve(settings, wrap))
+
+
+async def _serve(settings: Settings, wrap: Wrap) -> None:
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.data.chmod(0o700)  # boxes' set-user-id programs lie below
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _only_daemon(settings.data):
+        async with _machine(settings) as machine, _domains(settings, wrap(machine)) as services:
+            await _run_parts(settings, services, machine, stop)
+
+
+async def _run_parts(
+    settings: Settings, services: Services, machine: LinuxMachine, stop: asyncio.Event
+) -> None:
+    """Serve, with the loops beside it, until stop; then finish what has begun."""
+    context = services.boxes
+    public, private = api.build(services)
+    loops = (boxes.keep_watch, boxes.empty_trash, boxes.keep_ready)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(loop(context)) for loop in loops]
+        tasks.append(group.create_task(machine.serve_names()))
+        await api.serve(
+            public,
+            private,
+            listen=settings.listen,
+            socket_path=settings.data / SOCKET,
+            limits=services.limits,
+            ready=lambda url: _say_ready(settings, url),
+            stop=stop,
+        )
+        for task in tasks:
+            task.cancel()
+    await boxes.settled(context)
+    await boxes.discard_ready(context)
+
+
+def _say_ready(settings: Settings, url: str) -> None:
+    print(f"skerry is ready: {url}, {settings.data / SOCKET}", file=sys.stderr, flush=True)  # noqa: T201 - the ready line
+
+
+@contextlib.contextmanager
+def _only_daemon(data: Path) -> "contextlib._GeneratorContextManager[None]":
+    """Hold the data directory's lock. Raises NotAvailable(already_running)."""
+    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotAvailable(
+                "already_running", f"A daemon runs on {data} already. Stop it, or use another --data."
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.asynccontextmanager
+async def _machine(settings: Settings) -> AsyncGenerator[LinuxMachine]:
+    machine = await asyncio.to_thread(
+        LinuxMachine.open,
+        settings.data,
+        instance=settings.instance,
+        network=settings.network,
+        network_allow=settings.network_allow,
+        ids_base=settings.ids_base,
+        pool_directory=Path(settings.pool_directory) if settings.pool_directory else None,
+        pool_size_bytes=settings.pool_size_bytes or None,
+        apt_mirror=settings.apt_mirror or None,
+    )
+    try:
+        yield machine
+    finally:
+        await machine.close()
+
+
+@contextlib.asynccontextmanager
+async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Services]:
+    clock = SystemClock()
+    database = Database.open(
+        settings.data / DATABASE,
+        {"boxes": boxes.MIGRATIONS, "accounts": accounts.MIGRATIONS},
+    )
+    try:
+        context = boxes.Boxes(
+            machine=machine,
+            database=database,
+            clock=clock,
+            entropy=entropy,
+            rules=rules_of(settings),
+        )
+        await boxes.recover(context)
+        yield Services(
+            boxes=context,
+            accounts=accounts.Accounts(database=database, clock=clock, entropy=entropy),
+            limits=limits_of(settings),
+            instance=settings.instance,
+            doctor=lambda: [msgspec.to_builtins(check) for check in checks.run(settings.data)],
+        )
+    finally:
+        database.close()
+
+
+def rules_of(settings: Settings) -> boxes.Rules:
+    """Return the rules of boxes that the settings say."""
+    return boxes.Rules(
+        default_image=settings.default_image,
+        default_limits=BoxLimits(
+            cpus=settings.default_cpus or float(os.cpu_count() or 1),
+            memory_bytes=settings.default_memory_bytes,
+            disk_bytes=settings.default_disk_bytes,
+            processes=settings.default_processes,
+        ),
+        boxes_max=settings.boxes_max,
+        trash_keep_ns=settings.trash_keep_ns,
+        auto_checkpoints_max=settings.auto_checkpoints_max,
+        checkpoints_max=settings.checkpoints_max,
+        ready_boxes=settings.ready_boxes,
+        stop_grace_ns=settings.stop_grace_ns,
+    )
+
+
+def limits_of(settings: Settings) -> api.Limits:
+    """Return the limits of the edge that the settings say."""
+    return api.Limits(
+        json_bytes_max=settings.json_bytes_max,
+        file_bytes_max=settings.file_bytes_max,
+        output_bytes_max=settings.output_bytes_max,
+        header_bytes_max=settings.header_bytes_max,
+        header_wait_ns=settings.header_wait_ns,
+        idle_wait_ns=settings.idle_wait_ns,
+        connections_max=settings.connections_max,
+        failed_logins_per_minute=settings.failed_logins_per_minute,
+    )

@@ -1,0 +1,196 @@
+"""The one settings table. Each setting is a flag, an environment variable and a TOML key.
+
+A flag wins over the environment (`SKERRY_...`), that over the file (`--config`, else
+DIR/skerry.toml), that over the default. `--help` and docs/settings.md are made from the table.
+Nothing else in the program reads the environment.
+"""
+
+import argparse
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from skerry.base import Invalid, duration_ns, format_duration, format_size, size_bytes
+
+_SECOND_NS = 10**9
+_HOUR_NS = 3600 * _SECOND_NS
+
+
+def _setting(default: object, help_text: str) -> Any:  # noqa: ANN401 - a field of any type
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting, with its default. The end of a name says its unit: _bytes, _ns."""
+
+    data: Path = _setting(Path("/var/lib/skerry"), "the directory that holds everything")
+    listen: str = _setting("127.0.0.1:7070", "address and port of the HTTP API")
+    instance: str = _setting("skerry", "tells daemons on one machine apart; 1 to 8 of a-z, 0-9")
+    network: str = _setting("10.213.0.0/16", "the boxes' network; its size limits their number")
+    network_allow: tuple[str, ...] = _setting(
+        (), "private networks that boxes may reach, separated by commas"
+    )
+    ids_base: int = _setting(1_000_000_000, "the first host user id that boxes' ids are cut from")
+    pool_directory: str = _setting("", "a btrfs directory to use in place of DIR/pool.img")
+    pool_size_bytes: int = _setting(
+        0, "size of DIR/pool.img, which is sparse; 0 is four fifths of what is free"
+    )
+    default_image: str = _setting("base", "the image of a box that names none")
+    default_cpus: float = _setting(0.0, "CPUs of a box that names none; 0 is all of them")
+    default_memory_bytes: int = _setting(2 << 30, "memory of a box that names none")
+    default_disk_bytes: int = _setting(
+        20 << 30, "disk of a box that names none, checkpoints included"
+    )
+    default_processes: int = _setting(2048, "processes and threads of a box that names none")
+    boxes_max: int = _setting(1000, "how many boxes there may be")
+    ready_boxes: int = _setting(2, "how many boxes are kept started ahead of time")
+    trash_keep_ns: int = _setting(24 * _HOUR_NS, "how long a destroyed box can be brought back")
+    checkpoints_max: int = _setting(200, "how many checkpoints a box may keep")
+    auto_checkpoints_max: int = _setting(5, "how many automatic checkpoints a box keeps")
+    stop_grace_ns: int = _setting(5 * _SECOND_NS, "how long stop waits after SIGTERM")
+    json_bytes_max: int = _setting(8 << 20, "the largest JSON body of a request")
+    file_bytes_max: int = _setting(16 << 30, "the largest file that one request may write")
+    output_bytes_max: int = _setting(16 << 20, "output that a buffered exec returns at most")
+    header_bytes_max: int = _setting(2 << 20, "request line and headers together")
+    header_wait_ns: int = _setting(15 * _SECOND_NS, "how long a request's headers may take")
+    idle_wait_ns: int = _setting(60 * _SECOND_NS, "how long a connection may stay without request")
+    connections_max: int = _setting(2000, "open connections to the API")
+    failed_logins_per_minute: int = _setting(30, "wrong tokens from one address before it waits")
+    apt_mirror: str = _setting("", "Debian mirror for building images; empty is the usual one")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one flag per setting, and --config; all are text until `from_arguments` reads them.
+
+    --data is left out where the parser has it already.
+    """
+    parser.add_argument(
+        "--config", metavar="FILE", help="settings in TOML (default: DIR/skerry.toml)"
+    )
+    for each in fields(Settings):
+        if each.name == "data" and any("--data" in a.option_strings for a in parser._actions):  # noqa: SLF001
+            continue
+        text = f"{each.metadata['help']} (default: {_shown(each)})".replace("%", "%%")
+        parser.add_argument(flag_of(each.name), dest=each.name, metavar=_kind(each), help=text)
+
+
+def from_arguments(
+    namespace: argparse.Namespace, environment: Mapping[str, str] = os.environ
+) -> Settings:
+    """Return the settings that the flags, the environment and the file say together.
+
+    Raises Invalid(bad_setting) naming the setting, Invalid(unknown_setting).
+    """
+    flags = {k: v for k, v in vars(namespace).items() if v is not None}
+    data = flags.get("data") or environment.get("SKERRY_DATA") or Settings().data
+    given = getattr(namespace, "config", None) or environment.get("SKERRY_CONFIG")
+    table = _read_file(Path(given) if given else Path(data) / "skerry.toml", must=bool(given))
+    values: dict[str, object] = {}
+    for each in fields(Settings):
+        for said in (
+            flags.get(each.name),
+            environment.get(variable_of(each.name)),
+            table.get(each.name),
+        ):
+            if said is not None:
+                values[each.name] = _parse(each, said)
+                break
+    return Settings(**values)  # pyright: ignore[reportArgumentType]
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting: units are in the value, so they are not in the flag."""
+    return "--" + name.removesuffix("_ns").removesuffix("_bytes").replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return "SKERRY_" + flag_of(name)[2:].replace("-", "_").upper()
+
+
+def reference() -> str:
+    """Return docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "Each can be a flag of `skerry up`, an environment variable, or a key in the file given by "
+        "`--config` (default `DIR/skerry.toml`). A flag wins over the environment, that over the "
+        "file. Sizes are written like `512M` or `20G`, times like `30s` or `24h`.",
+        "",
+        "| flag | variable | key | default | what it is |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{flag_of(f.name)}` | `{variable_of(f.name)}` | `{f.name}` | {_shown(f)} "
+        f"| {f.metadata['help']} |"
+        for f in fields(Settings)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _read_file(path: Path, *, must: bool) -> Mapping[str, object]:
+    try:
+        table = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        if must:
+            raise Invalid("bad_setting", f"The settings file {path} does not exist.") from None
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Invalid("bad_setting", f"The settings file {path} is no TOML: {error}.") from None
+    known = {f.name for f in fields(Settings)}
+    if unknown := sorted(set(table) - known):
+        raise Invalid(
+            "unknown_setting", f"{path} has a setting {unknown[0]!r}, which is none of ours."
+        )
+    return table
+
+
+def _parse(each: Field[Any], said: object) -> object:
+    try:
+        return _convert(each, said)
+    except (ValueError, TypeError):
+        raise Invalid(
+            "bad_setting", f"{said!r} is no value for {flag_of(each.name)}. It takes {_kind(each)}."
+        ) from None
+    except Invalid as error:
+        raise Invalid("bad_setting", f"{flag_of(each.name)}: {error.message}") from None
+
+
+def _convert(each: Field[Any], said: object) -> object:
+    default = each.default
+    if isinstance(default, tuple):
+        parts = said.split(",") if isinstance(said, str) else list(said)  # type: ignore[call-overload]
+        return tuple(str(part).strip() for part in parts if str(part).strip())
+    if each.name.endswith("_ns"):
+        return duration_ns(str(said))
+    if each.name.endswith("_bytes") or each.name.endswith("_bytes_max"):
+        return size_bytes(str(said))
+    number = type(default)(str(said))
+    if isinstance(number, int | float) and number < 0:
+        raise ValueError(said)
+    return number
+
+
+def _kind(each: Field[Any]) -> str:
+    if isinstance(each.default, tuple):
+        return "LIST"
+    if each.name.endswith("_ns"):
+        return "TIME"
+    if each.name.endswith("_bytes") or each.name.endswith("_bytes_max"):
+        return "SIZE"
+    return "NUMBER" if isinstance(each.default, int | float) else "TEXT"
+
+
+def _shown(each: Field[Any]) -> str:
+    assert each.default is not MISSING
+    if each.name.endswith("_ns"):
+        return format_duration(each.default)
+    if _kind(each) == "SIZE" and each.default:
+        return format_size(each.default)
+    if isinstance(each.default, tuple):
+        return ",".join(each.default) or "none"
+    return str(each.default) or "none"

@@ -1,0 +1,307 @@
+"""The real machine: implements host.seam.Machine on btrfs, LXC, nftables and holder processes.
+
+Puts the parts together and carries what blocks into threads. What each part does is its own affair.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from skerry.base import SkerryError
+from skerry.host import image_build, image_import, image_recipe
+from skerry.host.clock import entropy
+from skerry.host.containers import Containers
+from skerry.host.dns import serve_names
+from skerry.host.identity import write_identity
+from skerry.host.network import Network
+from skerry.host.pool import Pool
+from skerry.host.seam import (
+    BoxDisk,
+    BoxLimits,
+    BoxStart,
+    BoxUsage,
+    DiskChange,
+    ExecSpec,
+    Progress,
+    Running,
+    SessionLink,
+    SessionState,
+)
+from skerry.host.sessions import BoxEntry, Sessions
+
+# Enough that a slow snapshot of one box holds up no other; each thread costs little when idle.
+_THREADS = 32
+_RECIPES = Path(__file__).parents[3] / "images"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinuxMachine:
+    """Implements host.seam.Machine; see there for what each call promises."""
+
+    pool: Pool
+    containers: Containers
+    network: Network
+    session_host: Sessions
+    apt_mirror: str | None
+    slot_users: dict[int, str]
+
+    @classmethod
+    def open(
+        cls,
+        data: Path,
+        *,
+        instance: str,
+        network: str,
+        network_allow: Sequence[str],
+        ids_base: int,
+        pool_directory: Path | None,
+        pool_size_bytes: int | None,
+        apt_mirror: str | None,
+    ) -> Self:
+        """Mount the pool, find the control groups, put the network's rules in force. Blocks.
+
+        Raises NotAvailable with what the machine lacks, Invalid(bad_instance, bad_network).
+        """
+        run_directory = data / "run"
+        run_directory.mkdir(mode=0o700, exist_ok=True)
+        containers = Containers(
+            run_directory=str(run_directory), instance=instance, ids_base=ids_base
+        )
+        program = Path(containers.program_path).read_bytes()
+        return cls(
+            pool=Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes),
+            containers=containers,
+            network=Network.open(
+                instance=instance, network=network, allowed_private=network_allow
+            ),
+            session_host=Sessions(directory=str(run_directory / "sessions"), program=program),
+            apt_mirror=apt_mirror,
+            slot_users={},
+        )
+
+    async def begin(self) -> None:
+        """Make ready for the first exec, and give this loop threads enough."""
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "machine"))
+        await self.session_host.start()
+
+    async def close(self) -> None:
+        """Let go. While boxes run, pool and network stay; else nothing of us is left on the host."""
+        await self.session_host.close()
+        running = await self.running()
+        self.containers.close()
+        if not running:
+            await asyncio.to_thread(self.network.close)
+            await asyncio.to_thread(self.pool.close)
+
+    async def serve_names(self) -> None:
+        """Answer the boxes' DNS queries until cancelled."""
+        await serve_names(str(self.network.plan.gateway))
+
+    @property
+    def slot_last(self) -> int:
+        """Implement the seam."""
+        return self.network.plan.slot_last
+
+    def address_of(self, slot: int) -> str:
+        """Implement the seam."""
+        return str(self.network.plan.address(slot))
+
+    # -- disks --
+
+    async def clone_image(self, image_id: str, box_id: str, disk_bytes_max: int) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.clone_image, image_id, box_id, disk_bytes_max)
+
+    async def clone_disk(
+        self, source_id: str, checkpoint: str | None, box_id: str, disk_bytes_max: int
+    ) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.clone_disk, source_id, checkpoint, box_id, disk_bytes_max)
+
+    async def snapshot(self, box_id: str, checkpoint: str) -> int:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.snapshot, box_id, checkpoint)
+
+    async def stage_disk(self, box_id: str, checkpoint: str, staged_as: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.stage_disk, box_id, checkpoint, staged_as)
+
+    async def swap_disk(self, box_id: str, staged_as: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.swap_disk, box_id, staged_as)
+
+    async def seal_checkpoint(self, box_id: str, checkpoint: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.seal_checkpoint, box_id, checkpoint)
+
+    async def delete_checkpoint(self, box_id: str, checkpoint: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.delete_checkpoint, box_id, checkpoint)
+
+    async def delete_disks(self, box_id: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.delete_disks, box_id)
+
+    async def disks(self) -> Mapping[str, BoxDisk]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.disks)
+
+    async def disk_id(self, box_id: str) -> int | None:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.disk_id, box_id)
+
+    async def limit_disk(self, box_id: str, disk_bytes_max: int) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.limit_disk, box_id, disk_bytes_max)
+
+    async def changes(self, box_id: str, old: str, new: str | None) -> Sequence[DiskChange]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.changes, box_id, old, new)
+
+    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.open_disk, box_id, checkpoint)
+
+    # -- images --
+
+    async def recipe_parent(self, recipe: str) -> str | None:
+        """Implement the seam."""
+        return (await asyncio.to_thread(image_recipe.read_recipe, str(_RECIPES), recipe)).parent
+
+    async def build_image(
+        self, recipe: str, parent_id: str | None, image_id: str, progress: Progress
+    ) -> None:
+        """Implement the seam."""
+
+        def build() -> None:
+            plan = image_recipe.read_recipe(str(_RECIPES), recipe)
+            with self.pool.new_image(image_id, parent_id) as tree:
+                image_build.build_image(plan, str(tree), progress, mirror=self.apt_mirror)
+
+        await asyncio.to_thread(build)
+
+    async def import_image(self, path: str, image_id: str, progress: Progress) -> None:
+        """Implement the seam."""
+
+        def bring_in() -> None:
+            with self.pool.new_image(image_id, None) as tree:
+                image_import.import_image(path, str(tree), progress)
+
+        await asyncio.to_thread(bring_in)
+
+    async def save_image(self, box_id: str, checkpoint: str | None, image_id: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.save_image, box_id, checkpoint, image_id)
+
+    async def delete_image(self, image_id: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.pool.delete_image, image_id)
+
+    async def images(self) -> frozenset[str]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.pool.images)
+
+    # -- running --
+
+    async def give_identity(self, box_id: str, hostname: str, *, fresh: bool) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self._give_identity, box_id, hostname, fresh=fresh)
+
+    def _give_identity(self, box_id: str, hostname: str, *, fresh: bool) -> None:
+        root = self.pool.open_disk(box_id, None)
+        try:
+            resolver = self.network.plan.resolv_conf
+            machine_id = entropy(16).hex()
+            write_identity(root, hostname, resolver, machine_id=machine_id, fresh=fresh)
+        finally:
+            os.close(root)
+        if not fresh:
+            self.containers.rename_running(box_id, hostname)
+
+    async def start(self, start: BoxStart) -> Running:
+        """Implement the seam."""
+        return await asyncio.to_thread(self._start, start)
+
+    def _start(self, start: BoxStart) -> Running:
+        disk, checkpoints = self.pool.paths(start.box_id)
+        if self.slot_users.get(start.slot) != start.box_id:
+            self.network.forget(start.slot)
+            self.slot_users[start.slot] = start.box_id
+        running = self.containers.start(start, disk, checkpoints)
+        try:
+            self.network.attach(running.init_pid, start.slot, start.box_id)
+        except SkerryError:
+            self.containers.stop(start.box_id, 0)
+            raise
+        return running
+
+    async def stop(self, box_id: str, grace_ns: int) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.containers.stop, box_id, grace_ns)
+
+    async def running(self) -> Mapping[str, Running]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.containers.running)
+
+    async def limit(self, box_id: str, limits: BoxLimits) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.containers.limit, box_id, limits)
+
+    async def usage(self, box_id: str) -> BoxUsage:
+        """Implement the seam."""
+        return await asyncio.to_thread(self._usage, box_id)
+
+    def _usage(self, box_id: str) -> BoxUsage:
+        disk_bytes = self.pool.used_bytes(box_id)
+        try:
+            use = self.containers.usage(box_id)
+        except SkerryError as error:
+            if error.code != "box_not_running":
+                raise
+            return BoxUsage(disk_bytes=disk_bytes)
+        return BoxUsage(
+            cpu_ns=use.cpu_ns,
+            memory_bytes=use.memory_bytes,
+            disk_bytes=disk_bytes,
+            processes=use.processes,
+            memory_hit=use.memory_hit,
+            processes_hit=use.processes_hit,
+        )
+
+    async def sweep(self) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.containers.sweep)
+        await self.tidy()
+
+    async def tidy(self) -> None:
+        """Implement the seam."""
+        running = await self.running()
+        await self.session_host.sweep(self.containers.group(box_id).unified for box_id in running)
+        await asyncio.to_thread(self.network.repair)
+
+    # -- execs and sessions --
+
+    async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> SessionLink:
+        """Implement the seam."""
+        entry = BoxEntry(
+            box_id=box_id, first=self.containers.first(box_id), group=self.containers.group(box_id)
+        )
+        return await self.session_host.open(entry, session_id, spec)
+
+    async def attach_session(self, box_id: str, session_id: str) -> SessionLink:
+        """Implement the seam."""
+        return await self.session_host.attach(box_id, session_id)
+
+    async def sessions(self, box_id: str) -> Sequence[SessionState]:
+        """Implement the seam."""
+        return await self.session_host.states(box_id)
+
+    async def end_session(
+        self, box_id: str, session_id: str, signal: int, grace_ns: int
+    ) -> int | None:
+        """Implement the seam."""
+        return await self.session_host.end(box_id, session_id, signal, grace_ns)

@@ -1,0 +1,138 @@
+"""One daemon for all end-to-end tests, driven from outside; nothing of ours is imported here.
+
+Needs root. SKERRY_TEST_DATA names a directory to keep between runs (its base image is built once);
+without it a fresh one is made and removed.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SKERRY = str(ROOT / "skerry")
+NETWORK = "10.216.0.0/16"
+INSTANCE = "e2e"
+
+
+class Program:
+    """A daemon on a data directory, and its command line."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.token = ""
+        self.process: subprocess.Popen[str] | None = None
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *launcher: str) -> None:
+        """Start it and wait until it is ready; launcher stands in for `skerry` where given."""
+        command = [
+            *(launcher or (SKERRY,)), "--data", str(self.data), "up",
+            "--listen", f"127.0.0.1:{self.port}", "--instance", INSTANCE, "--network", NETWORK,
+        ]  # fmt: skip
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert self.process.stderr is not None
+        said: list[str] = []
+        for line in self.process.stderr:
+            said.append(line)
+            if line.startswith("skerry is ready"):
+                break
+        else:
+            raise AssertionError("the daemon did not start: " + "".join(said))
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def stop(self) -> int:
+        """Stop it by SIGTERM and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+    def kill(self) -> None:
+        """Kill it by SIGKILL."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(timeout=60)
+
+    def run(
+        self, *arguments: str | bytes, stdin: bytes = b"", timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run the command line."""
+        return subprocess.run(
+            [SKERRY, "--data", str(self.data), *arguments],
+            input=stdin, capture_output=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
+
+    def ok(self, *arguments: str | bytes, stdin: bytes = b"", timeout_s: float = 120) -> str:
+        """Run the command line, which must succeed; return what it printed."""
+        done = self.run(*arguments, stdin=stdin, timeout_s=timeout_s)
+        assert done.returncode == 0, (arguments, done.returncode, done.stdout, done.stderr)
+        return done.stdout.decode(errors="surrogateescape")
+
+    def json(self, *arguments: str) -> Any:
+        """Run the command line with --json and return what it printed, decoded."""
+        return json.loads(self.ok(*arguments, "--json"))
+
+    def http(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Send one HTTP request; return status, decoded body and headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Authorization": f"Bearer {self.token if token is None else token}"}
+        text = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
+        try:
+            connection.request(method, path, text, headers)
+            response = connection.getresponse()
+            data = response.read()
+        finally:
+            connection.close()
+        decoded: Any = data
+        if response.headers.get("Content-Type", "").startswith("application/json"):
+            decoded = json.loads(data)
+        return response.status, decoded, {k.lower(): v for k, v in response.headers.items()}
+
+
+@pytest.fixture(scope="session")
+def program() -> Iterator[Program]:
+    """A running daemon with the base image."""
+    if os.geteuid() != 0:
+        pytest.skip("end-to-end tests start real boxes, which needs root")
+    kept = os.environ.get("SKERRY_TEST_DATA")
+    data = Path(kept) if kept else Path(tempfile.mkdtemp(prefix="skerry-e2e-", dir="/var/tmp"))
+    program = Program(data)
+    program.start()
+    try:
+        if "base" not in {image["name"] for image in program.json("image", "list")}:
+            program.ok("image", "build", "base", timeout_s=900)
+        program.token = program.ok("token", "create", "e2e", "--scope", "admin").split()[-1]
+        yield program
+    finally:
+        for box in program.json("list"):
+            program.ok("destroy", box["name"], "--yes", "--purge")
+        program.stop()
+        if not kept:
+            shutil.rmtree(data, ignore_errors=True)
+
+
+@pytest.fixture
+def box(program: Program, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a fresh box, gone for good when the test is over."""
+    name = f"t-{abs(hash(request.node.nodeid)) % 10**10}"
+    program.ok("create", name)
+    yield name
+    program.run("destroy", name, "--yes", "--purge")
