@@ -111,6 +111,7 @@ async def _machine(settings: Settings) -> AsyncGenerator[LinuxMachine]:
         apt_mirror=settings.apt_mirror or None,
     )
     try:
+        await machine.begin()
         yield machine
     finally:
         await machine.close()
@@ -137,7 +138,7 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
             accounts=accounts.Accounts(database=database, clock=clock, entropy=entropy),
             limits=limits_of(settings),
             instance=settings.instance,
-            doctor=lambda: [msgspec.to_builtins(check) for check in checks.run(settings.data)],
+            doctor=lambda: [msgspec.to_builtins(check) for check in checks.check_machine(str(settings.data))],
         )
     finally:
         database.close()

@@ -6,7 +6,6 @@ import subprocess
 import time
 
 import pytest
-
 from tests.e2e.conftest import SKERRY, Program
 
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from skerry import boxes, wire
 from skerry.api.routing import Call, Operation, answer
-from skerry.base import Invalid, rfc3339
+from skerry.base import NotBuilt, rfc3339
 from skerry.boxes import BoxView, CreateSpec, PartialLimits
 from skerry.host.seam import BoxUsage
 
@@ -32,7 +32,7 @@ class Destroying(Struct):
 class Undoing(Struct, rename={"as_name": "as"}):
     """as: the name under which the box comes back."""
 
-    as_name: str | None = None
+    as_name: wire.BoxName | None = None
 
 
 def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
@@ -73,9 +73,15 @@ def partial(limits: wire.Limits | None) -> PartialLimits:
     return PartialLimits(limits.cpus, limits.memory_bytes, limits.disk_bytes, limits.processes)
 
 
+def _refuse_url(settings: wire.UrlSettings | None) -> None:
+    if settings is not None:
+        raise NotBuilt("not_built", "Boxes have no web address yet. Leave url_settings out.")
+
+
 async def create(call: Call) -> Response:
     """Create a box."""
     body = await call.body(wire.CreateBox)
+    _refuse_url(body.url_settings)
     limits = partial(body.limits)
     if body.limits is None and body.config is not None:
         config = body.config
@@ -106,8 +112,16 @@ async def page(call: Call) -> Response:
             sprites=shapes,
             has_more=more,
             next_continuation_token=token,
-            org=wire.Counts(**counts, running_limit=limit, warm_limit=limit),
-            **counts,
+            org=wire.Counts(
+                running=counts["running"],
+                warm=counts["warm"],
+                cold=counts["cold"],
+                running_limit=limit,
+                warm_limit=limit,
+            ),
+            running=counts["running"],
+            warm=counts["warm"],
+            cold=counts["cold"],
         )
     )
 
@@ -122,6 +136,7 @@ async def find(call: Call) -> Response:
 async def update(call: Call) -> Response:
     """Change labels or limits of a box."""
     body = await call.body(wire.UpdateBox)
+    _refuse_url(body.url_settings)
     labels = () if body.clear_labels else tuple(body.labels) if body.labels is not None else None
     limits = partial(body.limits) if body.limits is not None else None
     return answer(box_shape(await boxes.update(call.boxes, call.path("name"), labels, limits)))
@@ -145,12 +160,38 @@ async def stop(call: Call) -> Response:
     return answer(box_shape(await boxes.stop(call.boxes, call.path("name"))))
 
 
+async def check(call: Call) -> Response:
+    """Tell whether a box is up, as the Sprites protocol asks for it."""
+    view = call.boxes.view(call.boxes.find(call.path("name")))
+    healths: dict[str, wire.Health] = {
+        "running": "healthy",
+        "warm": "healthy",
+        "cold": "hibernated",
+    }
+    return answer(
+        wire.BoxCheck(
+            sprite_name=view.box.name,
+            sprite_id=view.box.box_id,
+            status=healths[view.status],
+            checked_at=rfc3339(call.boxes.clock.now_ns()),
+        )
+    )
+
+
+async def restart(call: Call) -> Response:
+    """Stop a box and start it again."""
+    name = call.path("name")
+    await boxes.stop(call.boxes, name)
+    view = await boxes.start(call.boxes, name)
+    return answer(
+        wire.Restarted(sprite_name=name, machine_id=view.box.box_id, message=f"Restarted {name}")
+    )
+
+
 async def fork(call: Call) -> Response:
     """Make new boxes from a box or a checkpoint of it."""
     body = await call.body(wire.Fork)
-    if body.name is None and body.count > 1:
-        raise Invalid("bad_name", "Several forks need a name that their own names begin with.")
-    name = body.name or boxes.made_up_name(call.boxes)
+    name = boxes.made_up_name(call.boxes) if body.name is None else body.name
     names = [name] if body.count == 1 else [f"{name}-{n}" for n in range(body.count)]
     labels = tuple(body.labels) if body.labels is not None else None
     forks = await boxes.fork(call.boxes, call.path("name"), body.checkpoint, names, labels)
@@ -214,6 +255,15 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/boxes/{name}/stop", name="stop_box", summary="Stop a box",
         handler=stop, scope="write", answer=wire.Box, errors=(404, 409, 503),
+    ),
+    Operation(
+        method="GET", path="/boxes/{name}/check", name="check_box", summary="Tell whether a box is up",
+        handler=check, scope="read", answer=wire.BoxCheck, errors=(404,),
+    ),
+    Operation(
+        method="POST", path="/boxes/{name}/restart", name="restart_box",
+        summary="Stop a box and start it again",
+        handler=restart, scope="write", answer=wire.Restarted, errors=(404, 409, 503),
     ),
     Operation(
         method="POST", path="/boxes/{name}/fork", name="fork_box",

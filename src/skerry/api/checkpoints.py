@@ -5,10 +5,12 @@ from starlette.responses import Response
 
 from skerry import boxes, wire
 from skerry.api import files
+from skerry.api.errors import shown
 from skerry.api.routing import Call, Operation, answer
-from skerry.api.streams import progress
+from skerry.api.streams import NDJSON, progress
 from skerry.base import rfc3339
 from skerry.boxes import Checkpoint
+from skerry.host.seam import DiskChange
 
 
 class Listing(Struct, rename="camel"):
@@ -21,7 +23,7 @@ class Listing(Struct, rename="camel"):
 class Since(Struct):
     """to: the later checkpoint; left out, the disk as it is now."""
 
-    to: str | None = None
+    to: wire.CheckpointName | None = None
 
 
 def checkpoint_shape(checkpoint: Checkpoint) -> wire.Checkpoint:
@@ -35,7 +37,7 @@ def checkpoint_shape(checkpoint: Checkpoint) -> wire.Checkpoint:
 
 
 async def create(call: Call) -> Response:
-    """Make a checkpoint. What can be refused is refused before the stream begins."""
+    """Make a checkpoint."""
     body = await call.body(wire.CreateCheckpoint)
     name = call.path("name")
     call.boxes.find(name)
@@ -44,7 +46,7 @@ async def create(call: Call) -> Response:
         made = await boxes.checkpoint(call.boxes, name, body.comment)
         return f"Checkpoint {made.name} created", {"id": made.name}
 
-    return await progress(call.boxes.clock, "", work)
+    return progress(call.boxes.clock, work)
 
 
 async def page(call: Call) -> Response:
@@ -76,14 +78,19 @@ async def restore(call: Call) -> Response:
         kept = await boxes.restore(call.boxes, name, which)
         return f"Restored {which}; what it replaced is {kept.name}", {"kept": kept.name}
 
-    return await progress(call.boxes.clock, f"Restoring {which}", work)
+    return progress(call.boxes.clock, work)
 
 
 async def diff(call: Call) -> Response:
     """Tell which files changed from a checkpoint to another, or since."""
     later = call.query(Since).to
     changes = await boxes.changes(call.boxes, call.path("name"), call.path("checkpoint"), later)
-    return answer([wire.Change(path=c.path, kind=c.kind, from_path=c.from_path) for c in changes])
+    return answer([_change_shape(change) for change in changes])
+
+
+def _change_shape(change: DiskChange) -> wire.Change:
+    came_from = shown(change.from_path) if change.from_path is not None else None
+    return wire.Change(path=shown(change.path), kind=change.kind, from_path=came_from)
 
 
 async def read_file(call: Call) -> Response:
@@ -101,7 +108,7 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST", path="/boxes/{name}/checkpoint", name="create_checkpoint",
         summary="Keep the disk of a box as it is now",
         handler=create, scope="write", body=wire.CreateCheckpoint, answer=wire.Progress,
-        content="application/x-ndjson", errors=(404,),
+        content=NDJSON, errors=(404,),
     ),
     Operation(
         method="GET", path="/boxes/{name}/checkpoints", name="list_checkpoints",
@@ -119,7 +126,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path=_ONE + "/restore", name="restore_checkpoint",
         summary="Put a box back to a checkpoint; what it replaces is kept",
-        handler=restore, scope="write", answer=wire.Progress, content="application/x-ndjson",
+        handler=restore, scope="write", answer=wire.Progress, content=NDJSON,
         errors=(404,),
     ),
     Operation(

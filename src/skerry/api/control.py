@@ -1,6 +1,7 @@
 """Calls that are not about one box: tokens, version, checks; and those that are not built yet."""
 
 import os
+from typing import Literal, TypeAlias
 
 import msgspec
 from starlette.responses import Response
@@ -82,16 +83,22 @@ def _token_shape(token: Token) -> wire.Token:
     )
 
 
-_NOT_BUILT = (
+_Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
+_NOT_BUILT: tuple[tuple[_Method, str], ...] = (
     ("GET", "/services"), ("GET", "/services/{service}"), ("PUT", "/services/{service}"),
     ("DELETE", "/services/{service}"), ("POST", "/services/{service}/start"),
     ("POST", "/services/{service}/stop"), ("POST", "/services/{service}/restart"),
     ("GET", "/services/{service}/logs"), ("POST", "/services/signal"),
     ("GET", "/policy/network"), ("POST", "/policy/network"),
-    ("GET", "/policy/privileges"), ("POST", "/policy/privileges"),
-    ("GET", "/policy/resources"), ("POST", "/policy/resources"),
-    ("GET", "/proxy"), ("GET", "/ports/watch"), ("POST", "/upgrade"), ("GET", "/check"),
+    ("GET", "/policy/privileges"), ("POST", "/policy/privileges"), ("DELETE", "/policy/privileges"),
+    ("GET", "/policy/resources"), ("POST", "/policy/resources"), ("DELETE", "/policy/resources"),
+    ("GET", "/proxy"), ("GET", "/ports/watch"), ("POST", "/upgrade"),
 )  # fmt: skip
+
+
+def _by_id(method: _Method, path: str) -> str:
+    return method.lower() + path.replace("/", "_").replace("{", "").replace("}", "")
+
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -122,13 +129,13 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/boxes/{name}/control", name="control_channel",
         summary="There is no control channel", handler=no_control, scope="read",
-        status=404,
+        status=404, documented=False,
     ),
     *(
         Operation(
             method=method, path="/boxes/{name}" + path,
-            name=f"{method.lower()}{path.replace('/', '_').replace('{', '').replace('}', '')}",
-            summary="Not built yet", handler=not_built, scope="read", status=501,
+            name=_by_id(method, path),
+            summary="Not built yet", handler=not_built, scope="read", status=501, documented=False,
         )
         for method, path in _NOT_BUILT
     ),

@@ -3,30 +3,30 @@
 Pure ASGI around Starlette's router: its own middleware classes cost more than a whole exec may.
 """
 
-import sys
-import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping, Sequence
 
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.types import Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
 
 from skerry import accounts
-from skerry.api.errors import response_of
+from skerry.api.errors import bad_method, mistake, response_of
 from skerry.api.logins import FailedLogins
 from skerry.api.routing import Call, Operation, Services, Socket
-from skerry.base import Denied, Failed, Invalid, NotFound, SkerryError, Unauthorized
+from skerry.base import Clock, Denied, NotFound, SkerryError, Unauthorized
 
 # What the Sprites SDKs look at to know which calls a server understands.
 PROTOCOL_VERSION = "0.0.1-rc46"
-_HEADERS = [
+HEADERS = (
     (b"sprite-version", PROTOCOL_VERSION.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-]
+)
 
+_HANGING_UP = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
 _FIRST_MESSAGES = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
@@ -45,61 +45,51 @@ class Edge:
         self._services = services
         self._logins = logins
         self._trusted = trusted
-        routes: list[BaseRoute] = []
+        by_path: dict[str, dict[str, Operation]] = {}
         for operation in operations:
-            routes += [
-                Route(path, self._endpoint(operation), methods=[operation.method])
-                for path in paths_of(operation.path)
-            ]
-        for socket in sockets:
-            routes += [
-                WebSocketRoute(path, self._socket_endpoint(socket))
-                for path in paths_of(socket.path)
-            ]
+            for path in paths_of(operation.path):
+                by_path.setdefault(path, {})[operation.method] = operation
+        routes: list[BaseRoute] = [
+            Route(path, _OnePath(self, by_method)) for path, by_method in by_path.items()
+        ]
+        routes += [
+            WebSocketRoute(path, _OneSocket(self, each))
+            for each in sockets
+            for path in paths_of(each.path)
+        ]
         self._router = Router(routes, redirect_slashes=False, default=_unknown)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that everything behind this edge goes by."""
+        return self._services.boxes.clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket."""
-        scope["app"] = (
-            self  # makes the router raise what is wrong instead of answering in plain text
-        )
         out = _Answer(send)
         try:
             await self._router(scope, receive, out.send)
-        except ClientDisconnect:
+        except _HANGING_UP:
             return
         except SkerryError as error:
             await out.tell(error, scope, receive)
-        except HTTPException as error:
-            assert error.status_code == 405, "the router knows of no other error"
-            wrong = Invalid("bad_method", f"This path does not take {scope['method'][:20]}.")
-            await out.tell(wrong, scope, receive)
-        except Exception:  # noqa: BLE001 - the last resort: a stranger gets no traceback, the log does
-            traceback.print_exc(file=sys.stderr)
-            error = Failed("internal", "Skerry made a mistake here. Its log has the details.")
-            await out.tell(error, scope, receive)
+        except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
+            await out.tell(mistake(error), scope, receive)
 
-    def _endpoint(self, operation: Operation) -> ASGIApp:
-        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._authorize(scope, operation.scope)
-            call = Call(Request(scope, receive), self._services)
-            response = await operation.handler(call)
-            await response(scope, receive, send)
+    async def answer(self, operation: Operation, scope: Scope, receive: Receive) -> Response:
+        """Return the response to a call, if whoever asks may make it."""
+        await self._authorize(scope, operation.scope)
+        return await operation.handler(Call(Request(scope, receive), self._services))
 
-        return _AsgiEndpoint(endpoint)
-
-    def _socket_endpoint(self, socket: Socket) -> ASGIApp:
-        async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._authorize(scope, socket.scope)
-            await socket.handler(WebSocket(scope, receive, send), self._services)
-
-        return _AsgiEndpoint(endpoint)
+    async def converse(self, each: Socket, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket, if whoever asks may open it."""
+        await self._authorize(scope, each.scope)
+        await each.handler(WebSocket(scope, receive, send), self._services)
 
     async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> None:
         if self._trusted or needed is None:
             return
         client = scope["client"][0] if scope.get("client") else "unknown"
-        self._logins.check(client)
         header = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
         kind, _, text = header.decode("latin-1").partition(" ")
         if kind.lower() != "bearer":
@@ -110,6 +100,7 @@ class Edge:
         try:
             token = await accounts.verify(self._services.accounts, text.strip())
         except Unauthorized:
+            # A right token is never kept waiting: many may stand behind one address.
             self._logins.failed(client)
             raise
         if not accounts.scope_allows(token.scopes, needed):
@@ -119,14 +110,33 @@ class Edge:
             )  # fmt: skip
 
 
-class _AsgiEndpoint:
-    """Starlette takes an instance for an ASGI application, a function for a handler."""
+class _OnePath:
+    """All calls at one path. An instance, because Starlette takes a function for a handler."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
-        self._app = app
+    def __init__(self, edge: Edge, operations: Mapping[str, Operation]) -> None:
+        self._edge = edge
+        self._operations = operations
+        self._methods = [*operations, "HEAD"] if "GET" in operations else [*operations]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        """Answer with the call of the request's method."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method not in self._operations:
+            raise bad_method(scope["method"], self._methods)
+        response = await self._edge.answer(self._operations[method], scope, receive)
+        await response(scope, receive, send)
+
+
+class _OneSocket:
+    """The WebSocket at one path."""
+
+    def __init__(self, edge: Edge, each: Socket) -> None:
+        self._edge = edge
+        self._socket = each
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve it."""
+        await self._edge.converse(self._socket, scope, receive, send)
 
 
 def paths_of(path: str) -> list[str]:
@@ -136,7 +146,7 @@ def paths_of(path: str) -> list[str]:
     return [path if path in ("/openapi.json", "/healthz") else "/v1" + path]
 
 
-async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
     raise NotFound("no_such_call", "There is nothing at this path. /openapi.json lists all calls.")
 
 
@@ -150,17 +160,15 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """Send one ASGI message."""
         if message["type"] in _FIRST_MESSAGES:
-            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            message["headers"] = [*message.get("headers", ()), *HEADERS]
             self._begun = True
         await self._send(message)
 
     async def tell(self, error: SkerryError, scope: Scope, receive: Receive) -> None:
-        """Send an error; where an answer has begun already it can only be cut short."""
+        """Send an error. An answer that has begun can only be cut short, which the server does."""
         if self._begun:
-            raise error
+            return
         response = response_of(error)
-        if error.code == "bad_method":
-            response.status_code = 405
         if scope["type"] == "websocket":
             await WebSocket(scope, receive, self.send).send_denial_response(response)
         else:

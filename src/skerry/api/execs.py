@@ -6,20 +6,25 @@ The WebSocket is in `terminals.py`. How a query becomes an ExecSpec is here for 
 import asyncio
 import base64
 import signal as signals
-from collections.abc import AsyncIterator
-from typing import Literal
+from collections.abc import AsyncGenerator
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from skerry import boxes, wire
+from skerry.api.race import gone, race
 from skerry.api.routing import Call, Operation, answer, query_pairs
-from skerry.api.streams import ndjson
+from skerry.api.streams import NDJSON, Streamed
 from skerry.base import Invalid, NotFound, SkerryError, duration_ns, rfc3339
 from skerry.host.seam import ExecSpec, Exit, Output, SessionLink, SessionState
 
+CAPABILITIES = [(b"x-sprite-capabilities", b"signal")]
+_ROWS, _COLUMNS = 24, 80
+_DURATION_NS_MAX = 10 * 365 * 86_400 * 10**9
 _DISCONNECT_NS = 10 * 10**9  # without a terminal, by the Sprites protocol; with one: for ever
 _SIGNALS = {
     name: int(signals.Signals[name])
@@ -29,50 +34,63 @@ _SIGNALS = {
 
 
 class Query(Struct):
-    """The query of an exec. What may hold any byte (cmd, env, dir) is read from the raw query."""
+    """The query of an exec. What may hold any byte (cmd, env, dir) is read from the raw query.
 
-    cmd: list[str] = field(default_factory=list[str])
-    path: str | None = None
-    env: list[str] = field(default_factory=list[str])
-    dir: str | None = None
+    cmd: once for each argument. env: `NAME=value`, once for each, on top of the box's environment:
+    in the Sprites protocol it replaces that, but no client wants to lose PATH and HOME by setting
+    a variable. stdin: left out, as tty is. max_run_after_disconnect: `0` is for ever.
+    """
+
+    cmd: Annotated[list[wire.Argument], Meta(min_length=1)]
+    env: list[wire.Assignment] = field(default_factory=list[wire.Assignment])
+    dir: wire.Path | None = None
     user: str | None = None
     tty: bool = False
-    rows: int = 24
-    cols: int = 80
+    rows: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    cols: Annotated[int, Meta(ge=1, le=10_000)] | None = None
     stdin: bool | None = None
     contain: bool = False
-    id: str | None = None
-    max_run_after_disconnect: str | None = None
+    max_run_after_disconnect: wire.Duration | None = None
 
 
 class Ending(Struct):
     """How to end a session: signal first, after timeout SIGKILL to all that it started."""
 
-    signal: str = "SIGTERM"
-    timeout: str = "10s"
+    signal: wire.SignalName | None = None
+    timeout: wire.Duration | None = None
 
 
 def spec_of_query(raw: bytes, query: Query) -> ExecSpec:
-    """Return what a query asks to run. Raises Invalid(no_command, bad_environment, bad_size)."""
+    """Return what a query asks to run.
+
+    Raises Invalid(no_command, bad_command, bad_environment, bad_duration).
+    """
     pairs = query_pairs(raw)
     argv = [value for key, value in pairs if key == b"cmd"]
     directory = next((value for key, value in pairs if key == b"dir" and value), None)
-    if query.max_run_after_disconnect is not None:
-        disconnect_ns_max = duration_ns(query.max_run_after_disconnect)
-    else:
-        disconnect_ns_max = None if query.tty else _DISCONNECT_NS
     return ExecSpec(
         argv=checked_argv(argv),
         env=environment([value for key, value in pairs if key == b"env"]),
         directory=directory,
         user=query.user or None,
         tty=query.tty,
-        rows=_terminal_size(query.rows),
-        cols=_terminal_size(query.cols),
+        rows=query.rows or _ROWS,
+        cols=query.cols or _COLUMNS,
         stdin=query.tty if query.stdin is None else query.stdin,
         contain=query.contain,
-        disconnect_ns_max=disconnect_ns_max,
+        disconnect_ns_max=_disconnect_ns_max(query),
     )
+
+
+def _disconnect_ns_max(query: Query) -> int | None:
+    if query.max_run_after_disconnect is None:
+        return None if query.tty else _DISCONNECT_NS
+    return bounded_ns(query.max_run_after_disconnect) or None
+
+
+def bounded_ns(duration: str) -> int:
+    """Return a duration in nanoseconds, which fits 64 bits. Raises Invalid(bad_duration)."""
+    return min(duration_ns(duration), _DURATION_NS_MAX)
 
 
 def checked_argv(argv: list[bytes]) -> list[bytes]:
@@ -103,12 +121,6 @@ def signal_number(name: str) -> int:
     return _SIGNALS[full]
 
 
-def _terminal_size(number: int) -> int:
-    if not 1 <= number <= 10_000:
-        raise Invalid("bad_size", "A terminal has 1 to 10000 rows and columns.")
-    return number
-
-
 # -- run to the end ------------------------------------------------------------------------------
 
 
@@ -125,59 +137,59 @@ async def run(call: Call) -> Response:
         contain=body.contain,
         disconnect_ns_max=0,  # a caller who is gone can never come back to this one
     )
-    timeout_s = duration_ns(body.timeout) / 1e9 if body.timeout else None
+    timeout_s = bounded_ns(body.timeout) / 1e9 if body.timeout else None
     stdin = _raw(body.stdin) if body.stdin is not None else None
     collected = _Collected(call.services.limits.output_bytes_max)
     link = await boxes.execute(call.boxes, call.path("name"), spec)
-    collecting = asyncio.create_task(collected.take(link, stdin))
-    hanging_up = asyncio.create_task(_hung_up(call))
     try:
-        await asyncio.wait(
-            {collecting, hanging_up}, timeout=timeout_s, return_when="FIRST_COMPLETED"
-        )
-        if collecting.done():
-            collecting.result()
-        elif hanging_up.done():
-            raise ClientDisconnect
-        else:
+        await race(collected.take(link, stdin), _hung_up(call), _run_out(timeout_s))
+        if collected.end is None:
             name, session_id = call.path("name"), link.state.session_id
             await boxes.end_session(call.boxes, name, session_id, signals.SIGKILL, 0)
             collected.end = Exit(128 + signals.SIGKILL, f"It was ended after {body.timeout}.")
     finally:
-        for task in (collecting, hanging_up):
-            task.cancel()
-        await asyncio.wait({collecting, hanging_up})
         await link.close()
-    return answer(collected.result())
+    return answer(collected.result(collected.end))
+
+
+async def _run_out(timeout_s: float | None) -> None:
+    """Return after timeout_s; None is never."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return
+
+
+async def _hung_up(call: Call) -> None:
+    await gone(call.request.receive)
+    raise ClientDisconnect
 
 
 class _Collected:
     """What a command printed so far, up to a limit; the rest is read and dropped."""
 
     def __init__(self, size_max: int) -> None:
-        self.end = Exit(0)
+        self.end: Exit | None = None
         self._room = size_max
         self._truncated = False
         self._streams = {"stdout": bytearray(), "stderr": bytearray()}
 
     async def take(self, link: SessionLink, stdin: bytes | None) -> None:
         """Feed stdin and take output until the command's end."""
-        feeding = asyncio.create_task(_feed(link, stdin)) if stdin is not None else None
-        try:
-            async for event in link.events():
-                if isinstance(event, Exit):
-                    self.end = event
-                else:
-                    kept = event.data[: self._room]
-                    self._room -= len(kept)
-                    self._truncated |= len(kept) < len(event.data)
-                    self._streams[event.stream] += kept
-        finally:
-            if feeding is not None:
-                feeding.cancel()
-                await asyncio.wait({feeding})
+        await race(self._read(link), _feed(link, stdin))
 
-    def result(self) -> wire.ExecResult:
+    async def _read(self, link: SessionLink) -> None:
+        async for event in link.events():
+            if isinstance(event, Exit):
+                self.end = event
+                return
+            kept = event.data[: self._room]
+            self._room -= len(kept)
+            self._truncated |= len(kept) < len(event.data)
+            self._streams[event.stream] += kept
+
+    def result(self, end: Exit) -> wire.ExecResult:
         """Return it as the wire has it: text, or base64 if it is none."""
         out, err = bytes(self._streams["stdout"]), bytes(self._streams["stderr"])
         encoding: Literal["utf-8", "base64"] = "utf-8"
@@ -187,25 +199,21 @@ class _Collected:
             encoding = "base64"
             texts = base64.b64encode(out).decode(), base64.b64encode(err).decode()
         return wire.ExecResult(
-            exit_code=self.end.code,
+            exit_code=end.code,
             stdout=texts[0],
             stderr=texts[1],
             encoding=encoding,
             truncated=self._truncated,
-            notice=self.end.notice,
+            notice=end.notice,
         )
 
 
-async def _feed(link: SessionLink, data: bytes) -> None:
-    if data:
-        await link.write(data)
-    await link.write_eof()
-
-
-async def _hung_up(call: Call) -> None:
-    """Return when the client is gone; its body has been read already."""
-    while (await call.request.receive())["type"] != "http.disconnect":
-        pass
+async def _feed(link: SessionLink, data: bytes | None) -> None:
+    if data is not None:
+        if data:
+            await link.write(data)
+        await link.write_eof()
+    await asyncio.Event().wait()  # the command's end ends this
 
 
 def _raw(word: str) -> bytes:
@@ -222,29 +230,46 @@ async def stream(call: Call) -> Response:
     if spec.tty:
         raise Invalid("no_terminal", "A terminal needs a WebSocket.")
     link = await boxes.execute(call.boxes, call.path("name"), spec)
+    return _Conversation(call, link, has_stdin=spec.stdin)
 
-    async def body() -> AsyncIterator[bytes]:
+
+class _Conversation(Response):
+    """Output as it comes, while the body is read as stdin. Each event is one HTTP chunk."""
+
+    def __init__(self, call: Call, link: SessionLink, *, has_stdin: bool) -> None:
+        super().__init__(media_type="application/octet-stream")
+        self._call = call
+        self._link = link
+        self._has_stdin = has_stdin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Hold it."""
         try:
-            async with asyncio.TaskGroup() as group:
-                feeding = group.create_task(_feed_body(call, link, has_stdin=spec.stdin))
-                async for event in link.events():
-                    if isinstance(event, Output):
-                        number = wire.STDOUT if event.stream == "stdout" else wire.STDERR
-                        yield bytes([number]) + event.data
-                    else:
-                        yield bytes([wire.EXIT, event.code & 0xFF])
-                feeding.cancel()
+            headers = [each for each in self.raw_headers if each[0] != b"content-length"]
+            headers += CAPABILITIES
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await race(self._tell(send), self._listen(receive))
         finally:
-            await link.close()
+            await self._link.close()
 
-    return StreamingResponse(body(), media_type="application/octet-stream")
+    async def _tell(self, send: Send) -> None:
+        async for event in self._link.events():
+            if isinstance(event, Output):
+                number = wire.STDOUT if event.stream == "stdout" else wire.STDERR
+                data = bytes([number]) + event.data
+            else:
+                data = bytes([wire.EXIT, event.code & 0xFF])
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        await send({"type": "http.response.body"})
 
-
-async def _feed_body(call: Call, link: SessionLink, *, has_stdin: bool) -> None:
-    if has_stdin:
-        async for chunk in call.stream(call.services.limits.file_bytes_max):
-            await link.write(chunk)
-        await link.write_eof()
+    async def _listen(self, receive: Receive) -> None:
+        if self._has_stdin:
+            size_max = self._call.services.limits.file_bytes_max
+            # A person may be typing: there is no limit on how long that takes.
+            async for chunk in self._call.stream(size_max, wait_s=None):
+                await self._link.write(chunk)
+            await self._link.write_eof()
+        await gone(receive)
 
 
 # -- sessions ------------------------------------------------------------------------------------
@@ -275,17 +300,21 @@ async def page(call: Call) -> Response:
 
 async def end(call: Call) -> Response:
     """End a session."""
-    asked = call.query(Ending)
-    number, grace_ns = signal_number(asked.signal), duration_ns(asked.timeout)
+    asked, body = call.query(Ending), await call.body(wire.EndSession)
+    signal = asked.signal or body.signal or "SIGTERM"
+    # The JavaScript SDK puts a duration into the query, the Python one seconds into the body.
+    timeout = asked.timeout if asked.timeout is not None else body.timeout
+    number = signal_number(signal)
+    grace_ns = timeout * 10**9 if isinstance(timeout, int) else bounded_ns(timeout)
     name, session_id = call.path("name"), call.path("session")
     states = await boxes.sessions(call.boxes, name)
     state = next((s for s in states if s.session_id == session_id), None)
     if state is None or state.exit_code is not None:
         raise NotFound("session_gone", "There is no such session, or it has ended.")
+    sent = wire.KillEvent(type="signal", signal=signal, pid=state.pid, message=f"Sent {signal}")
 
-    async def lines() -> AsyncIterator[bytes]:
-        yield _line(wire.KillEvent(type="signal", signal=asked.signal, pid=state.pid,
-                                   message=f"Sent {asked.signal}"))  # fmt: skip
+    async def lines() -> AsyncGenerator[bytes]:
+        yield _line(sent)
         try:
             code = await boxes.end_session(call.boxes, name, session_id, number, grace_ns)
         except SkerryError as error:
@@ -294,7 +323,7 @@ async def end(call: Call) -> Response:
         yield _line(wire.KillEvent(type="exited", exit_code=code, message="It has ended"))
         yield _line(wire.KillEvent(type="complete", exit_code=code, message="Done"))
 
-    return ndjson(lines())
+    return Streamed(lines(), media_type=NDJSON)
 
 
 def _line(event: wire.KillEvent) -> bytes:
@@ -322,7 +351,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/boxes/{name}/exec/{session}/kill", name="end_session",
         summary="End a session and all that it started",
-        handler=end, scope="write", query=Ending, answer=wire.KillEvent,
-        content="application/x-ndjson", errors=(404, 410),
+        handler=end, scope="write", query=Ending, body=wire.EndSession, answer=wire.KillEvent,
+        content=NDJSON, errors=(404, 410),
     ),
 )  # fmt: skip

@@ -2,29 +2,29 @@
 
 import asyncio
 import contextlib
-import os
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, TypeVar
 
 from msgspec import Meta, Struct
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from skerry import boxes, wire
+from skerry.api.errors import shown
 from skerry.api.routing import Call, Operation, answer
-from skerry.base import Invalid, rfc3339
+from skerry.api.streams import Streamed
+from skerry.base import Conflict, Invalid, rfc3339
 from skerry.host import box_files
 from skerry.host.box_files import BoxRoot
 
 _T = TypeVar("_T")
 _RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
-Path = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class Where(Struct, rename="camel"):
     """A path; one that is not absolute begins at workingDir. asRoot: as the box's root user."""
 
-    path: Path
+    path: wire.Path
     working_dir: str = "/"
     as_root: bool = False
 
@@ -55,7 +55,7 @@ class Scanning(Where, rename="camel"):
 class Removing(Struct, rename="camel"):
     """What to delete, where the body does not say it."""
 
-    path: str | None = None
+    path: wire.Path | None = None
     working_dir: str = "/"
     recursive: bool = False
     as_root: bool = False
@@ -87,8 +87,8 @@ async def _with_root(call: Call, where: Where, work: Callable[[BoxRoot], _T]) ->
 def entry_shape(entry: box_files.Entry) -> wire.Entry:
     """Return an entry as the wire has it."""
     return wire.Entry(
-        name=_shown(entry.name),
-        path=_shown(entry.path),
+        name=shown(entry.name),
+        path=shown(entry.path),
         type=entry.kind,
         size=entry.size_bytes,
         mode=f"{entry.mode:04o}",
@@ -96,17 +96,12 @@ def entry_shape(entry: box_files.Entry) -> wire.Entry:
         is_dir=entry.kind == "directory",
         uid=entry.uid,
         gid=entry.gid,
-        target=_shown(entry.target) if entry.target is not None else None,
+        target=shown(entry.target) if entry.target is not None else None,
     )
 
 
-def _shown(name: str) -> str:
-    """Return a file's name as text; bytes that are no UTF-8 are shown as `\\xff`."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
 def _affected(result: box_files.TreeResult) -> wire.Affected:
-    paths = [_shown(path) for path in result.paths]
+    paths = [shown(path) for path in result.paths]
     return wire.Affected(
         affected=paths, copied=paths, count=result.count, total_bytes=result.size_bytes
     )
@@ -120,48 +115,65 @@ async def read(call: Call) -> Response:
 async def read_from(call: Call, checkpoint: str | None) -> Response:
     """Read a file of a box or of a checkpoint; a part of it where a range is asked for."""
     asked = call.query(Reading)
-    start, stop = _range(call, asked)
-    stack = contextlib.AsyncExitStack()
-    async with stack:
+    async with contextlib.AsyncExitStack() as stack:
         root = await stack.enter_async_context(
             root_of(call, asked.working_dir, as_root=asked.as_root, checkpoint=checkpoint)
         )
-        if start < 0:  # the last bytes of it, of which the size must be known
-            entry = await asyncio.to_thread(box_files.stat, root, asked.path)
-            start = max(0, entry.size_bytes + start)
+        start, stop = await _range(call, asked, root)
         reader = await asyncio.to_thread(
             box_files.open_read, root, asked.path, start=start, stop=stop
         )
         stack.callback(reader.close)
-        headers = {"Content-Length": str(reader.stop - reader.start), "Accept-Ranges": "bytes"}
-        partly = (reader.start, reader.stop) != (0, reader.entry.size_bytes)
-        if partly:
-            headers["Content-Range"] = (
-                f"bytes {reader.start}-{reader.stop - 1}/{reader.entry.size_bytes}"
-            )
-        kept = stack.pop_all()
-
-    async def content() -> AsyncIterator[bytes]:
-        async with kept:
-            while data := await asyncio.to_thread(reader.read):
-                yield data
-
-    status = 206 if partly else 200
-    media_type = "application/octet-stream"
-    return StreamingResponse(content(), status, headers, media_type=media_type)
+        return Streamed(
+            _content(reader),
+            status=206 if _is_part(reader) else 200,
+            headers=_headers(reader),
+            media_type="application/octet-stream",
+            held=stack.pop_all(),
+        )
 
 
-def _range(call: Call, asked: Reading) -> tuple[int, int | None]:
-    """Return start and stop; a negative start is counted from the end."""
+async def _content(reader: box_files.FileReader) -> AsyncGenerator[bytes]:
+    left = reader.stop - reader.start
+    while data := await asyncio.to_thread(reader.read):
+        left -= len(data)
+        yield data
+    if left:
+        raise Conflict("file_changed", "The file became shorter while it was read. Read it again.")
+
+
+def _is_part(reader: box_files.FileReader) -> bool:
+    return (reader.start, reader.stop) != (0, reader.entry.size_bytes)
+
+
+def _headers(reader: box_files.FileReader) -> dict[str, str]:
+    headers = {"Content-Length": str(reader.stop - reader.start), "Accept-Ranges": "bytes"}
+    if _is_part(reader) and reader.start < reader.stop:
+        headers["Content-Range"] = (
+            f"bytes {reader.start}-{reader.stop - 1}/{reader.entry.size_bytes}"
+        )
+    return headers
+
+
+async def _range(call: Call, asked: Reading, root: BoxRoot) -> tuple[int, int | None]:
+    """Return start and stop, by the query or the Range header. Raises Invalid(bad_range)."""
     if asked.start is not None or asked.end is not None:
         return asked.start or 0, asked.end
-    header = call.request.headers.get("range")
-    match = _RANGE.fullmatch(header) if header else None
+    match = _RANGE.fullmatch(call.request.headers.get("range", ""))
     if match is None or (match[1] is None and match[2] is None):
         return 0, None  # several ranges, or other units: the whole, as HTTP allows
-    if match[1] is None:
-        return -int(match[2]), None
-    return int(match[1]), int(match[2]) + 1 if match[2] is not None else None
+    first, last = (int(text) if text is not None else None for text in match.groups())
+    if first is not None and last is not None and last < first:
+        return 0, None  # no range at all, says HTTP
+    size_bytes = (await asyncio.to_thread(box_files.stat, root, asked.path)).size_bytes
+    if first is None:  # the last bytes of it
+        first, last = max(0, size_bytes - (last or 0)), None
+    if first >= size_bytes:
+        raise Invalid(
+            "bad_range", f"The file has {size_bytes} bytes. Ask for a part of them.",
+            {"path": asked.path, "size_bytes": size_bytes},
+        )  # fmt: skip
+    return first, None if last is None else last + 1
 
 
 async def write(call: Call) -> Response:
@@ -180,7 +192,7 @@ async def write(call: Call) -> Response:
             async for chunk in call.stream(size_max):
                 await asyncio.to_thread(writer.write, chunk)
             entry = await asyncio.to_thread(writer.commit)
-    path = _shown(entry.path)
+    path = shown(entry.path)
     return answer(wire.Written(path=path, size=entry.size_bytes, mode=f"{entry.mode:04o}"))
 
 
@@ -199,7 +211,7 @@ async def scan(call: Call) -> Response:
 
     where, entries = await _with_root(call, asked, work)
     shapes = [entry_shape(entry) for entry in entries]
-    return answer(wire.Listing(path=_shown(where), entries=shapes, count=len(shapes)))
+    return answer(wire.Listing(path=shown(where), entries=shapes, count=len(shapes)))
 
 
 async def remove(call: Call) -> Response:
@@ -237,7 +249,7 @@ async def rename(call: Call) -> Response:
     body = await call.body(wire.CopyOrRename)
     where = Where(body.source, body.working_dir, body.as_root)
     entry = await _with_root(call, where, lambda r: box_files.rename(r, body.source, body.dest))
-    return answer(wire.Affected(affected=[_shown(entry.path)], count=1))
+    return answer(wire.Affected(affected=[shown(entry.path)], count=1))
 
 
 async def copy(call: Call) -> Response:

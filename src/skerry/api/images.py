@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from skerry import boxes, wire
 from skerry.api.routing import Call, Operation, answer
-from skerry.api.streams import Progress, progress
+from skerry.api.streams import NDJSON, Progress, progress
 from skerry.base import image_name, rfc3339
 from skerry.boxes import Image
 
@@ -13,7 +13,7 @@ from skerry.boxes import Image
 class Build(Struct):
     """recipe: its name; left out, the recipe of the image's own name."""
 
-    recipe: str | None = None
+    recipe: wire.ImageName | None = None
 
 
 def image_shape(image: Image) -> wire.Image:
@@ -42,7 +42,7 @@ async def build(call: Call) -> Response:
         made = await boxes.build_image(call.boxes, name, recipe, tell)
         return f"Image {name} built", {"id": made.image_id}
 
-    return await progress(call.boxes.clock, f"Building {name}", work)
+    return progress(call.boxes.clock, work)
 
 
 async def bring_in(call: Call) -> Response:
@@ -54,7 +54,7 @@ async def bring_in(call: Call) -> Response:
         made = await boxes.import_image(call.boxes, name, body.path, tell)
         return f"Image {name} imported", {"id": made.image_id}
 
-    return await progress(call.boxes.clock, f"Importing {name}", work)
+    return progress(call.boxes.clock, work)
 
 
 async def save(call: Call) -> Response:
@@ -79,13 +79,13 @@ OPERATIONS: tuple[Operation, ...] = (
         method="POST", path="/images/{image}/build", name="build_image",
         summary="Build an image by a recipe",
         handler=build, scope="admin", body=Build, answer=wire.Progress,
-        content="application/x-ndjson", errors=(404,),
+        content=NDJSON, errors=(404,),
     ),
     Operation(
         method="POST", path="/images/{image}/import", name="import_image",
         summary="Import an image from a path on the host",
         handler=bring_in, scope="admin", body=wire.ImportImage, answer=wire.Progress,
-        content="application/x-ndjson",
+        content=NDJSON,
     ),
     Operation(
         method="POST", path="/boxes/{name}/save", name="save_image",

@@ -16,19 +16,8 @@ class FailedLogins:
         self._per_minute = per_minute
         self._failures: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
-    def check(self, address: str) -> None:
-        """Raise LimitReached(too_many_failed_logins) while address must wait."""
-        began_ns, count = self._failures.get(address, (0, 0))
-        left_ns = began_ns + _MINUTE_NS - self._clock.monotonic_ns()
-        if count >= self._per_minute and left_ns > 0:
-            raise LimitReached(
-                "too_many_failed_logins",
-                "Too many wrong tokens came from this address. Wait a minute.",
-                {"retry_after_seconds": left_ns // 10**9 + 1},
-            )
-
     def failed(self, address: str) -> None:
-        """Count a failure."""
+        """Count a failure. Raise LimitReached(too_many_failed_logins) when there are too many."""
         now_ns = self._clock.monotonic_ns()
         began_ns, count = self._failures.pop(address, (now_ns, 0))
         if now_ns - began_ns > _MINUTE_NS:
@@ -36,3 +25,9 @@ class FailedLogins:
         self._failures[address] = (began_ns, count + 1)
         if len(self._failures) > _ADDRESSES_MAX:
             self._failures.popitem(last=False)
+        if count >= self._per_minute:
+            raise LimitReached(
+                "too_many_failed_logins",
+                "Too many wrong tokens came from this address. Wait a minute.",
+                {"retry_after_seconds": (began_ns + _MINUTE_NS - now_ns) // 10**9 + 1},
+            )

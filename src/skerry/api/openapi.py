@@ -10,7 +10,15 @@ import skerry
 from skerry import wire
 from skerry.api.routing import Operation
 
-_NAME = {"type": "string", "pattern": "^[^/]{1,200}$"}
+# What may stand in a path.
+_PARTS: dict[str, Any] = {
+    "name": wire.BoxName,
+    "image": wire.ImageName,
+    "checkpoint": wire.CheckpointName,
+    "session": wire.Id,
+    "token": wire.Id,
+    "which": wire.Id,
+}
 _REASONS = {
     200: "Done", 201: "Made", 204: "Done", 206: "A part of it", 400: "The request is wrong",
     401: "No token, or a wrong one", 403: "Not allowed", 404: "Not found",
@@ -23,11 +31,14 @@ _REASONS = {
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of operations."""
+    operations = [each for each in operations if each.documented]
     shapes = {t for o in operations for t in _shapes(o)} | {wire.Error}
     ordered = sorted(shapes, key=str)
     schemas, components = msgspec.json.schema_components(
-        ordered, ref_template="#/components/schemas/{name}"
+        ordered, schema_hook=_any, ref_template="#/components/schemas/{name}"
     )
+    for component in components.values():
+        _leave_out_what_is_not_built(component)
     schema_of = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -48,6 +59,19 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
+def _leave_out_what_is_not_built(component: dict[str, Any]) -> None:
+    properties: dict[str, dict[str, Any]] = component.get("properties", {})
+    for name in [n for n, schema in properties.items() if "x-not-built" in schema]:
+        del properties[name]
+
+
+def _any(kind: type) -> dict[str, Any]:
+    """Return the schema of `object`, the one type of ours that msgspec does not know."""
+    if kind is object:
+        return {"description": "Any JSON value"}
+    raise NotImplementedError(kind)
+
+
 def _shapes(operation: Operation) -> list[Any]:
     shapes: list[Any] = [t for t in (operation.body, operation.answer) if t is not None]
     return shapes
@@ -64,7 +88,8 @@ def _operation(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
         told["security"] = [{"token": []}]
     if operation.body is not None:
         told["requestBody"] = {
-            "content": {"application/json": {"schema": schema_of[operation.body]}}
+            "required": any(f.required for f in msgspec.structs.fields(operation.body)),
+            "content": {"application/json": {"schema": schema_of[operation.body]}},
         }
     elif operation.body_content != "application/json":
         told["requestBody"] = {"content": {operation.body_content: {"schema": {}}}}
@@ -74,7 +99,8 @@ def _operation(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
 def _parameters(operation: Operation) -> list[dict[str, Any]]:
     names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
     told: list[dict[str, Any]] = [
-        {"name": name, "in": "path", "required": True, "schema": _NAME} for name in names
+        {"name": name, "in": "path", "required": True, "schema": msgspec.json.schema(_PARTS[name])}
+        for name in names
     ]
     if operation.query is not None:
         told += [
@@ -84,7 +110,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _query_parameter(query: type[Struct], info: msgspec.structs.FieldInfo) -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([query])
+    _, components = msgspec.json.schema_components([query], schema_hook=_any)
     schema = components[query.__name__]["properties"][info.encode_name]
     # A query holds text: null cannot be said, only left out.
     kinds = [kind for kind in schema.get("anyOf", []) if kind.get("type") != "null"]

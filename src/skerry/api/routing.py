@@ -3,23 +3,26 @@
 Knows no operation itself: the tables are in the files named by their nouns.
 """
 
+import asyncio
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from skerry.accounts import Accounts, Scope
 from skerry.api.limits import Limits
-from skerry.base import Invalid, TooLarge
+from skerry.base import Invalid, NotAvailable, TooLarge
 from skerry.boxes import Boxes
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _JSON = msgspec.json.Encoder()
+_BODY_WAIT_S = 60  # in which not a byte of a body comes
 
 Query: TypeAlias = Mapping[str, list[str]]
 
@@ -60,35 +63,54 @@ class Call:
 
         Raises Invalid(bad_body), TooLarge(body_too_large).
         """
-        data = await self.bytes(self.services.limits.json_bytes_max)
+        data = bytearray()
+        async for chunk in self.stream(self.services.limits.json_bytes_max):
+            data += chunk
         try:
             return msgspec.json.decode(data or b"{}", type=shape)
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid("bad_body", f"The body is not what this call takes: {error}.") from None
 
-    async def bytes(self, size_max: int) -> bytes:
-        """Return the whole body. Raises TooLarge(body_too_large)."""
-        data = bytearray()
-        async for chunk in self.stream(size_max):
-            data += chunk
-        return bytes(data)
+    async def stream(
+        self, size_max: int, *, wait_s: float | None = _BODY_WAIT_S
+    ) -> AsyncIterator[bytes]:
+        """Yield the body in pieces, as it comes; wait_s: for each of them.
 
-    async def stream(self, size_max: int) -> AsyncIterator[bytes]:
-        """Yield the body in pieces, as it comes. Raises TooLarge(body_too_large)."""
+        Raises TooLarge(body_too_large), NotAvailable(body_too_slow).
+        """
         announced = self.request.headers.get("content-length", "0")
         total = int(announced) if announced.isdigit() else 0
-        if total <= size_max:
-            total = 0
-            async for chunk in self.request.stream():
-                total += len(chunk)
-                if total > size_max:
-                    break
-                if chunk:
-                    yield chunk
         if total > size_max:
-            raise TooLarge(
-                "body_too_large", f"The body is larger than {size_max} bytes.", {"limit": size_max}
-            )
+            raise _too_large(size_max)
+        total, more = 0, True
+        while more:
+            message = await self._received(wait_s)
+            more = message.get("more_body", False)
+            chunk = message.get("body", b"")
+            total += len(chunk)
+            if total > size_max:
+                raise _too_large(size_max)
+            if chunk:
+                yield chunk
+
+    async def _received(self, wait_s: float | None) -> Message:
+        try:
+            async with asyncio.timeout(wait_s):
+                message = await self.request.receive()
+        except TimeoutError:
+            raise NotAvailable(
+                "body_too_slow", "The request's body took too long. Send it again."
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        return message
+
+
+def _too_large(size_max: int) -> TooLarge:
+    return TooLarge(
+        "body_too_large", f"The body is larger than {size_max} bytes. Send less.",
+        {"limit": size_max},
+    )  # fmt: skip
 
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
@@ -102,7 +124,7 @@ class Operation:
     path: below `/v1`; one that begins with `/boxes` answers under `/sprites` too. scope: what a
     token needs, None for anybody. query, body, answer: msgspec shapes (answer may be a list of
     one). content: the type of an answer that is no JSON. errors: statuses beside those that every
-    call may have.
+    call may have. documented: whether the OpenAPI document tells of it.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -118,6 +140,7 @@ class Operation:
     status: int = 200
     content: str = "application/json"
     errors: Sequence[int] = field(default=())
+    documented: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,19 +160,23 @@ def answer(value: object, status: int = 200) -> Response:
 def read_query(raw: bytes, shape: type[_S]) -> _S:
     """Return the query string as shape, whose list fields take repeated keys.
 
-    Unknown keys are ignored, as the Sprites SDKs expect. Raises Invalid(bad_query).
+    Unknown keys are ignored, as the Sprites SDKs expect. Bytes that are no UTF-8 become surrogates,
+    as file names have them. Raises Invalid(bad_query).
     """
     pairs: dict[str, list[str]] = {}
     for key, value in query_pairs(raw):
         pairs.setdefault(key.decode("utf-8", "replace"), []).append(
-            value.decode("utf-8", "replace")
+            value.decode("utf-8", "surrogateescape")
         )
     values: dict[str, object] = {}
     for info in msgspec.structs.fields(shape):
         said = pairs.get(info.encode_name)
         if said:
-            is_list = getattr(info.type, "__origin__", None) is list
-            values[info.encode_name] = said if is_list else said[-1]
+            kind = get_args(info.type)[0] if get_origin(info.type) is Annotated else info.type
+            is_list = get_origin(kind) is list
+            if len(said) > 1 and not is_list:
+                raise Invalid("bad_query", f"{info.encode_name!r} is given more than once.")
+            values[info.encode_name] = said if is_list else said[0]
     try:
         return msgspec.convert(values, shape, strict=False)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""The WebSocket that tells what happens to files of a box."""
+"""The WebSocket that tells what happens to files of a box. All of its messages are JSON text."""
 
 import asyncio
 
@@ -6,10 +6,12 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from skerry import boxes, wire
+from skerry.api.errors import shown
+from skerry.api.race import race
 from skerry.api.routing import Services, Socket
-from skerry.base import Invalid, SkerryError, rfc3339
+from skerry.base import Clock, Invalid, SkerryError, rfc3339
 from skerry.host import box_files
-from skerry.host.file_watch import FileChange, FileWatch
+from skerry.host.file_watch import FileWatch
 
 _FROM_CLIENT = msgspec.json.Decoder(wire.Watch)
 
@@ -22,31 +24,30 @@ async def watch(socket: WebSocket, services: Services) -> None:
         watching = await asyncio.to_thread(FileWatch, root)
         try:
             await socket.accept()
-            await _serve(socket, watching, services)
+            something = asyncio.Event()
+            await race(
+                _listen(socket, watching, something),
+                _tell(socket, watching, something, services.boxes.clock),
+            )
         finally:
             await asyncio.to_thread(watching.close)
 
 
-async def _serve(socket: WebSocket, watching: FileWatch, services: Services) -> None:
-    telling: asyncio.Task[None] | None = None
-    try:
-        while (message := await socket.receive())["type"] != "websocket.disconnect":
-            try:
-                await _follow(socket, watching, message.get("text") or "")
-            except SkerryError as error:
-                await _send(socket, wire.WatchEvent(type="error", message=error.message))
-            if watching.paths and (telling is None or telling.done()):
-                telling = asyncio.create_task(_tell(socket, watching, services))
-    finally:
-        if telling is not None:
-            telling.cancel()
-            await asyncio.wait([telling])
+async def _listen(socket: WebSocket, watching: FileWatch, something: asyncio.Event) -> None:
+    """Follow the client's wishes; set something whenever there may be a path to watch."""
+    while (message := await socket.receive())["type"] != "websocket.disconnect":
+        try:
+            await _follow(socket, watching, message.get("text") or "")
+        except SkerryError as error:
+            told = wire.WatchEvent(type="error", code=error.code, message=shown(error.message))
+            await _send(socket, told)
+        something.set()
 
 
 async def _follow(socket: WebSocket, watching: FileWatch, text: str) -> None:
     try:
         said = _FROM_CLIENT.decode(text)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except msgspec.DecodeError as error:
         raise Invalid("bad_message", f"This is no subscription: {error}.") from None
     paths = [p if p.startswith("/") else f"{said.working_dir}/{p}" for p in said.paths]
     if said.type == "unsubscribe":
@@ -59,21 +60,24 @@ async def _follow(socket: WebSocket, watching: FileWatch, text: str) -> None:
     await _send(socket, wire.WatchEvent(type="subscribed", paths=added))
 
 
-async def _tell(socket: WebSocket, watching: FileWatch, services: Services) -> None:
-    while changes := await watching.changes():
-        for change in changes:
-            await _send(socket, _shape(change, services.boxes.clock.now_ns()))
-
-
-def _shape(change: FileChange, at_ns: int) -> wire.WatchEvent:
-    return wire.WatchEvent(
-        type="event", path=change.path, event=change.kind, timestamp=rfc3339(at_ns),
-        is_dir=change.is_directory,
-    )  # fmt: skip
+async def _tell(
+    socket: WebSocket, watching: FileWatch, something: asyncio.Event, clock: Clock
+) -> None:
+    while True:
+        await something.wait()
+        something.clear()
+        while changes := await watching.changes():
+            timestamp = rfc3339(clock.now_ns())
+            for change in changes:
+                told = wire.WatchEvent(
+                    type="event", path=shown(change.path), event=change.kind,
+                    timestamp=timestamp, is_dir=change.is_directory,
+                )  # fmt: skip
+                await _send(socket, told)
 
 
 async def _send(socket: WebSocket, event: wire.WatchEvent) -> None:
-    await socket.send_text(msgspec.json.encode(event).decode("utf-8", "backslashreplace"))
+    await socket.send_text(msgspec.json.encode(event).decode())
 
 
 SOCKETS: tuple[Socket, ...] = (Socket(path="/boxes/{name}/fs/watch", handler=watch, scope="read"),)

@@ -13,6 +13,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from skerry.host.rooted import held
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _WRITE, _READ = 1, 2  # directions of asm-generic/ioctl.h, as seen by the caller
@@ -28,7 +30,6 @@ _INHERIT = struct.Struct("=QQQQ40xQ")  # btrfs_qgroup_inherit with no limit and 
 _SEARCH = struct.Struct("=QQQQQQQIII36x")  # btrfs_ioctl_search_key
 _SEARCH_HEADER = struct.Struct("=QQQII")  # transid, objectid, offset, type, length
 _INFO = struct.Struct("=Q256sQQQQ16s16s16sQQQQ")  # the part of get_subvol_info_args before times
-_TIME = struct.Struct("=QI4x")
 _SEND = struct.Struct("=qQQQQI28x")
 _INODE_LOOKUP = struct.Struct("=QQ4080s")
 _ROOT_REF = struct.Struct("<QQH")
@@ -63,8 +64,10 @@ _ROOT_REF_ITEM = 156
 _ROOT_INODE = 256  # every subvolume's top directory has this inode number
 _U64_MAX = 2**64 - 1
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RENAME_EXCHANGE = 1 << 1  # linux/fs.h
 _HANDLE_TYPE = 0x4D  # FILEID_BTRFS_WITHOUT_PARENT, linux/exportfs.h
-_HANDLE = struct.Struct("=IiQQI20x")  # file_handle, then btrfs_fid: inode, subvolume, generation
+_HANDLE = struct.Struct("=IiQQI")  # file_handle, then btrfs_fid: inode, subvolume, generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Child:
 
 
 def ioctl(descriptor: int, request: int, argument: bytearray | None = None) -> int:
-    """Call ioctl(2); argument is written back to. Raises OSError.
+    """Put a request to the kernel, which may write to argument. Raises OSError.
 
     Not `fcntl.ioctl`: Python 3.11 keeps the interpreter's lock while an argument of more than 1,024
     bytes is with the kernel, which would hold up all threads for as long as a snapshot takes.
@@ -99,9 +102,9 @@ def ioctl(descriptor: int, request: int, argument: bytearray | None = None) -> i
         result: int = _libc.ioctl(descriptor, ctypes.c_ulong(request), pointer)
         if result >= 0:
             return result
-        number = ctypes.get_errno()
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
+        error = _last_error()
+        if error.errno != errno.EINTR:
+            raise error
 
 
 # -- subvolumes --
@@ -150,22 +153,49 @@ def delete_subvolume_by_id(filesystem: int, subvolume_id: int) -> None:
     ioctl(filesystem, _SNAPSHOT_DESTROY_2, argument)
 
 
+def delete_tree(directory: int, name: str) -> None:
+    """Unlink a subvolume with all that lie in it, at any depth; fine if there is none.
+
+    What lies in it is found in the tree of roots and deleted by id, so that no path made by a
+    stranger is ever walked. Half done, it is continued by calling it again. Raises OSError.
+    """
+    try:
+        descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    with held(descriptor):
+        _delete_children(descriptor)
+    delete_subvolume(directory, name)
+
+
+def _delete_children(top: int) -> None:
+    pending = [subvolume(top).id]
+    seen: list[int] = []
+    while pending:
+        within = child_ids(top, pending[-1])
+        seen.append(pending.pop())
+        if within:
+            # A subvolume cannot be unlinked from one that is read-only.
+            with held(open_by_id(top, seen[-1])) as above:
+                set_readonly(above, readonly=False)
+        pending += within
+    for subvolume_id in reversed(seen[1:]):  # those within come after what they lie in
+        delete_subvolume_by_id(top, subvolume_id)
+
+
 def open_by_id(filesystem: int, subvolume_id: int) -> int:
     """Open the top directory of a subvolume wherever it lies, without walking a path to it.
 
     Raises OSError (ESTALE if there is none).
     """
     # Generation 0 stands for any (btrfs_get_dentry in fs/btrfs/export.c).
-    handle = bytearray(
-        _HANDLE.pack(_HANDLE.size - 8, _HANDLE_TYPE, _ROOT_INODE, subvolume_id, 0)
-    )
+    handle = bytearray(_HANDLE.pack(_HANDLE.size - 8, _HANDLE_TYPE, _ROOT_INODE, subvolume_id, 0))
     pointer = (ctypes.c_char * len(handle)).from_buffer(handle)
     descriptor: int = _libc.open_by_handle_at(
         filesystem, pointer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     )
     if descriptor < 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise _last_error()
     return descriptor
 
 
@@ -207,8 +237,14 @@ def exists(filesystem: int, subvolume_id: int) -> bool:
     return any(True for _ in items(filesystem, _TREE_OF_ROOTS, subvolume_id, _ROOT_ITEM))
 
 
+def child_ids(filesystem: int, subvolume_id: int) -> list[int]:
+    """Return the ids of the subvolumes that lie directly within one. Raises OSError."""
+    found = items(filesystem, _TREE_OF_ROOTS, subvolume_id, _ROOT_REF_ITEM)
+    return [child_id for child_id, _ in found]
+
+
 def children(filesystem: int, subvolume_id: int) -> list[Child]:
-    """Return the subvolumes that lie directly within one, found without walking its files."""
+    """Return the subvolumes that lie directly within one, with their paths. Raises OSError."""
     found: list[Child] = []
     for child_id, data in items(filesystem, _TREE_OF_ROOTS, subvolume_id, _ROOT_REF_ITEM):
         directory_inode, _, length = _ROOT_REF.unpack_from(data)
@@ -217,15 +253,28 @@ def children(filesystem: int, subvolume_id: int) -> list[Child]:
     return found
 
 
+def exchange(directory: int, name: str, other_directory: int, other_name: str) -> None:
+    """Let two things change places, in one step; durable after commit(). Raises OSError.
+
+    Both directories lie in one subvolume (btrfs_rename_exchange refuses else, with EXDEV), and what
+    changes its parent is not read-only (EROFS).
+    """
+    result = _libc.renameat2(
+        directory, _name(name), other_directory, _name(other_name), ctypes.c_uint(_RENAME_EXCHANGE)
+    )
+    if result != 0:
+        raise _last_error()
+
+
 # -- the filesystem --
 
 
 def commit(descriptor: int) -> None:
     """Return when all that was done so far to names, flags and quota groups is durable.
 
-    It waits for the running transaction alone. `sync` and BTRFS_IOC_SYNC write out the dirty pages
-    of all boxes first, and the fsync of a directory in which a subvolume was renamed or unlinked
-    ends in the same full commit (btrfs_set_log_full_commit). Raises OSError.
+    It waits for the running transaction alone: 0.9 ms idle, 1.5 with 20 MB dirty in another box.
+    `sync` writes those out first (6 ms), and the fsync of a directory in which a subvolume was
+    renamed ends in the same full commit (btrfs_set_log_full_commit), also after 6. Raises OSError.
     """
     argument = bytearray(8)
     ioctl(descriptor, _START_SYNC, argument)  # it returns the transaction's number
@@ -265,17 +314,21 @@ def send_names(subvolume_descriptor: int, parent_id: int, pipe: int) -> None:
 
 
 def items(
-    filesystem: int, tree: int, object_id: int, item_type: int
+    filesystem: int,
+    tree: int,
+    object_id: int,
+    item_type: int,
+    offset: int = 0,
+    offset_max: int = _U64_MAX,
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield offset and data of all items of one object and type, in order of offset.
+    """Yield offset and data of the items of one object and type, in order of offset.
 
     Trees are read as they are now, not as they were committed. Raises OSError (ENOENT: no tree).
     """
-    offset = 0
-    while True:
+    while offset <= offset_max:
         argument = bytearray(_PAGE)
         _SEARCH.pack_into(
-            argument, 0, tree, object_id, object_id, offset, _U64_MAX, 0, _U64_MAX,
+            argument, 0, tree, object_id, object_id, offset, offset_max, 0, _U64_MAX,
             item_type, item_type, 2**32 - 1,
         )  # fmt: skip
         ioctl(filesystem, _TREE_SEARCH, argument)
@@ -288,8 +341,6 @@ def items(
             position += _SEARCH_HEADER.size
             yield offset, bytes(argument[position : position + length])
             position += length
-        if offset == _U64_MAX:
-            return
         offset += 1
 
 
@@ -303,6 +354,11 @@ def _path_of(filesystem: int, subvolume_id: int, directory_inode: int) -> bytes:
         return b".../"  # deeper than the kernel can say
     path: bytes = _INODE_LOOKUP.unpack(argument)[2]
     return path.split(b"\0", 1)[0]  # empty for the top, else it ends with a slash
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
 
 
 def _volume(name: str) -> bytearray:

@@ -144,5 +144,5 @@ def members(filesystem: int, group: int) -> list[int]:
 
 
 def _item(filesystem: int, item_type: int, group: int) -> bytes | None:
-    found = btrfs.items(filesystem, _QUOTA_TREE, 0, item_type, offset_min=group)
-    return next((data for offset, data in found if offset == group), None)
+    found = btrfs.items(filesystem, _QUOTA_TREE, 0, item_type, group, group)
+    return next((data for _, data in found), None)

@@ -24,8 +24,8 @@ def write_identity(
     """Write the identity of a box into the disk whose root directory root is a descriptor of.
 
     fresh: also a new machine-id, and no SSH host keys, so that the box makes its own; else a
-    machine-id only where there is none. What the box's owner wrote into hosts and resolv.conf
-    stays. Not durable by itself: every start writes it again.
+    machine-id only where there is none. What the box's owner wrote into hosts and, later, into
+    resolv.conf stays. Not durable by itself: every start writes it again.
     """
     try:
         handle = open_within(root, "/etc", HANDLE | os.O_DIRECTORY)
@@ -37,7 +37,7 @@ def write_identity(
         if fresh or not _read(etc, "machine-id").strip():
             _put(etc, "machine-id", machine_id + "\n", mode=0o444)
         resolv_conf = _read(etc, "resolv.conf")
-        if not resolv_conf.strip() or resolv_conf.startswith(_OURS):
+        if fresh or not resolv_conf.strip() or resolv_conf.startswith(_OURS):
             _put(etc, "resolv.conf", _OURS + resolver)
         if fresh:
             _remove_host_keys(etc)

@@ -4,8 +4,9 @@ Puts the parts together and carries what blocks into threads. What each part doe
 """
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Self
 
 from skerry.base import SkerryError
 from skerry.host import image_build, image_import, image_recipe
+from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
-from skerry.host.dns import serve_names
+from skerry.host.dns import DnsSockets, open_dns_sockets, serve_dns
 from skerry.host.identity import write_identity
 from skerry.host.network import Network
 from skerry.host.pool import Pool
+from skerry.host.resolvers import HostResolvers
 from skerry.host.seam import (
     BoxDisk,
     BoxLimits,
@@ -31,7 +34,17 @@ from skerry.host.seam import (
     SessionLink,
     SessionState,
 )
-from skerry.host.sessions import BoxEntry, Sessions
+from skerry.host.sessions import Sessions
+
+@contextlib.contextmanager
+def suppress_code(code: str) -> Generator[None]:
+    """Let errors of that code pass as if nothing was."""
+    try:
+        yield
+    except SkerryError as error:
+        if error.code != code:
+            raise
+
 
 # Enough that a slow snapshot of one box holds up no other; each thread costs little when idle.
 _THREADS = 32
@@ -46,6 +59,7 @@ class LinuxMachine:
     containers: Containers
     network: Network
     session_host: Sessions
+    name_sockets: DnsSockets
     apt_mirror: str | None
     slot_users: dict[int, str]
 
@@ -71,14 +85,15 @@ class LinuxMachine:
         containers = Containers(
             run_directory=str(run_directory), instance=instance, ids_base=ids_base
         )
-        program = Path(containers.program_path).read_bytes()
+        rules = Network.open(instance=instance, network=network, allowed_private=network_allow)
         return cls(
             pool=Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes),
             containers=containers,
-            network=Network.open(
-                instance=instance, network=network, allowed_private=network_allow
+            network=rules,
+            name_sockets=open_dns_sockets(rules.plan.gateway),
+            session_host=Sessions(
+                directory=str(run_directory / "sessions"), program=containers.program
             ),
-            session_host=Sessions(directory=str(run_directory / "sessions"), program=program),
             apt_mirror=apt_mirror,
             slot_users={},
         )
@@ -99,12 +114,13 @@ class LinuxMachine:
 
     async def serve_names(self) -> None:
         """Answer the boxes' DNS queries until cancelled."""
-        await serve_names(str(self.network.plan.gateway))
+        plan = self.network.plan
+        await serve_dns(self.name_sockets, plan.network, HostResolvers())
 
     @property
     def slot_last(self) -> int:
         """Implement the seam."""
-        return self.network.plan.slot_last
+        return self.network.plan.network.num_addresses - 2  # the last is for broadcasts
 
     def address_of(self, slot: int) -> str:
         """Implement the seam."""
@@ -220,7 +236,8 @@ class LinuxMachine:
         finally:
             os.close(root)
         if not fresh:
-            self.containers.rename_running(box_id, hostname)
+            with suppress_code("box_not_running"):
+                self.containers.set_hostname(box_id, hostname)
 
     async def start(self, start: BoxStart) -> Running:
         """Implement the seam."""
@@ -233,6 +250,7 @@ class LinuxMachine:
             self.slot_users[start.slot] = start.box_id
         running = self.containers.start(start, disk, checkpoints)
         try:
+            show_checkpoints(checkpoints, running.init_pid)
             self.network.attach(running.init_pid, start.slot, start.box_id)
         except SkerryError:
             self.containers.stop(start.box_id, 0)
@@ -257,20 +275,17 @@ class LinuxMachine:
 
     def _usage(self, box_id: str) -> BoxUsage:
         disk_bytes = self.pool.used_bytes(box_id)
-        try:
+        with suppress_code("box_not_running"):
             use = self.containers.usage(box_id)
-        except SkerryError as error:
-            if error.code != "box_not_running":
-                raise
-            return BoxUsage(disk_bytes=disk_bytes)
-        return BoxUsage(
-            cpu_ns=use.cpu_ns,
-            memory_bytes=use.memory_bytes,
-            disk_bytes=disk_bytes,
-            processes=use.processes,
-            memory_hit=use.memory_hit,
-            processes_hit=use.processes_hit,
-        )
+            return BoxUsage(
+                cpu_ns=use.cpu_ns,
+                memory_bytes=use.memory_bytes,
+                disk_bytes=disk_bytes,
+                processes=use.processes,
+                memory_hit=use.memory_hit,
+                processes_hit=use.processes_hit,
+            )
+        return BoxUsage(disk_bytes=disk_bytes)
 
     async def sweep(self) -> None:
         """Implement the seam."""
@@ -279,18 +294,15 @@ class LinuxMachine:
 
     async def tidy(self) -> None:
         """Implement the seam."""
-        running = await self.running()
-        await self.session_host.sweep(self.containers.group(box_id).unified for box_id in running)
+        await self.session_host.sweep(await asyncio.to_thread(self.containers.groups))
         await asyncio.to_thread(self.network.repair)
 
     # -- execs and sessions --
 
     async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> SessionLink:
         """Implement the seam."""
-        entry = BoxEntry(
-            box_id=box_id, first=self.containers.first(box_id), group=self.containers.group(box_id)
-        )
-        return await self.session_host.open(entry, session_id, spec)
+        entry = self.containers.entry(box_id)
+        return await self.session_host.open(box_id, entry, session_id, spec)
 
     async def attach_session(self, box_id: str, session_id: str) -> SessionLink:
         """Implement the seam."""

@@ -43,7 +43,7 @@ class Netlink:
     Not to be used by two threads at once. Raises OSError if the kernel lacks the protocol.
     """
 
-    def __init__(self, protocol: int):
+    def __init__(self, protocol: int) -> None:
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )

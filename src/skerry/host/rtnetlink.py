@@ -40,6 +40,7 @@ _ROUTE = struct.Struct("=8BI")  # family, dst, src, tos, table, protocol, scope,
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 
 _LINK_UP = 1
+_OPERATIONAL = bytes([6])  # IF_OPER_UP
 _TABLE_MAIN = 254
 _PROTOCOL_STATIC = 4
 _TYPE_UNICAST = 1
@@ -48,12 +49,12 @@ _STATE_PERMANENT = 0x80
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One network interface."""
+    """One network interface. passing: it is up, so is its far end, and packets get through."""
 
     index: int
     name: str
     mtu_bytes: int
-    up: bool
+    passing: bool
     alias: str
 
 
@@ -89,34 +90,34 @@ class RouteSocket(Netlink):
 
         Raises FileExistsError if either name is taken.
         """
-        peer = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + b"".join((
-            text_attribute(3, ends.peer_name),
-            attribute(1, ends.peer_mac),
-            number_attribute(4, mtu_bytes),
-            number_attribute(28, peer_namespace),  # IFLA_NET_NS_FD
-        ))
-        body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + b"".join((
-            text_attribute(3, ends.name),  # IFLA_IFNAME
-            attribute(1, ends.mac),  # IFLA_ADDRESS
-            number_attribute(4, mtu_bytes),  # IFLA_MTU
-            # IFLA_LINKINFO > IFLA_INFO_KIND, IFLA_INFO_DATA > VETH_INFO_PEER
-            nested_attribute(
-                18, text_attribute(1, "veth"), nested_attribute(2, nested_attribute(1, peer))
-            ),
-        ))
+        peer = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + b"".join(
+            (
+                text_attribute(3, ends.peer_name),
+                attribute(1, ends.peer_mac),
+                number_attribute(4, mtu_bytes),
+                number_attribute(28, peer_namespace),  # IFLA_NET_NS_FD
+            )
+        )
+        body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + b"".join(
+            (
+                text_attribute(3, ends.name),  # IFLA_IFNAME
+                attribute(1, ends.mac),  # IFLA_ADDRESS
+                number_attribute(4, mtu_bytes),  # IFLA_MTU
+                # IFLA_LINKINFO > IFLA_INFO_KIND, IFLA_INFO_DATA > VETH_INFO_PEER
+                nested_attribute(
+                    18, text_attribute(1, "veth"), nested_attribute(2, nested_attribute(1, peer))
+                ),
+            )
+        )
         self.request(_NEW_LINK, body, FLAG_CREATE | FLAG_EXCLUSIVE)
 
-    def set_link_up(
-        self, index: int, *, alias: str = "", ipv4_settings: Mapping[int, int] | None = None
-    ) -> None:
+    def set_link_up(self, index: int, ipv4_settings: Mapping[int, int] | None = None) -> None:
         """Bring a link up.
 
-        alias: a note that `ip link` shows. ipv4_settings: what goes to the link's net.ipv4.conf,
-        by number (IPV4_DEVCONF of linux/ip.h); one message in place of a file each.
+        ipv4_settings: what goes to the link's net.ipv4.conf first, by number (IPV4_DEVCONF of
+        linux/ip.h); one message in place of a file each.
         """
         body = _LINK.pack(socket.AF_UNSPEC, 0, index, _LINK_UP, _LINK_UP)
-        if alias:
-            body += text_attribute(20, alias)  # IFLA_IFALIAS
         if ipv4_settings:
             values = (number_attribute(kind, value) for kind, value in ipv4_settings.items())
             # IFLA_AF_SPEC > AF_INET > IFLA_INET_CONF
@@ -124,6 +125,11 @@ class RouteSocket(Netlink):
                 26, nested_attribute(socket.AF_INET, nested_attribute(1, *values))
             )
         self.request(_SET_LINK, body)
+
+    def set_link_alias(self, index: int, alias: str) -> None:
+        """Attach a note to a link, of at most 255 bytes, that `ip link` shows."""
+        body = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+        self.request(_SET_LINK, body + text_attribute(20, alias))  # IFLA_IFALIAS
 
     def delete_link(self, index: int) -> None:
         """Delete a link, and its peer with it; takes 10 to 40 ms. That it is gone is fine."""
@@ -138,14 +144,22 @@ class RouteSocket(Netlink):
         header = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
         return [_link(body) for body in self.dump(_GET_LINK, header)]
 
-    def link(self, name: str) -> Link:
-        """Return the link of that name. Raises OSError(ENODEV) if there is none."""
-        header = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
-        return _link(self.request(_GET_LINK, header + text_attribute(3, name))[0])
+    def link(self, name: str) -> Link | None:
+        """Return the link of that name, None if there is none."""
+        return self._found_link(0, text_attribute(3, name))  # IFLA_IFNAME
 
-    def link_at(self, index: int) -> Link:
-        """Return the link of that index. Raises OSError(ENODEV) if there is none."""
-        return _link(self.request(_GET_LINK, _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0))[0])
+    def link_at(self, index: int) -> Link | None:
+        """Return the link of that index, None if there is none."""
+        return self._found_link(index, b"")
+
+    def _found_link(self, index: int, name: bytes) -> Link | None:
+        header = _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+        try:
+            return _link(self.request(_GET_LINK, header + name)[0])
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return None
+            raise
 
     def add_address(
         self, index: int, address: IPv4Address, *, scope: int = SCOPE_GLOBAL, label: str = ""
@@ -231,13 +245,13 @@ class VethEnds:
 
 
 def _link(body: bytes) -> Link:
-    _, _, index, flags, _ = _LINK.unpack_from(body)
+    _, _, index, _, _ = _LINK.unpack_from(body)
     found = attributes_in(body, _LINK.size)
     return Link(
         index=index,
         name=text_in(found, 3),
         mtu_bytes=number_in(found, 4),
-        up=bool(flags & _LINK_UP),
+        passing=found.get(16) == _OPERATIONAL,  # IFLA_OPERSTATE
         alias=text_in(found, 20),
     )
 

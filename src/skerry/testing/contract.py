@@ -1,6 +1,7 @@
 """What every implementation of host.seam.Machine must do. Subclass it and give `running_box`."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -9,6 +10,7 @@ import pytest
 from skerry.base import Conflict, NotFound
 from skerry.host.seam import ExecSpec, Exit, Machine, Output
 
+_numbers = itertools.count()
 BOX = "box_0123456789abcdef"
 Given: TypeAlias = Callable[[Callable[[Machine], Awaitable[None]]], None]
 
@@ -18,7 +20,7 @@ async def run(
 ) -> tuple[bytes, int]:
     """Run a command to its end; return its stdout and exit code."""
     spec = ExecSpec(argv=[a.encode() for a in argv], stdin=stdin is not None)
-    link = await machine.open_session(box, f"ses_{abs(hash(argv)):016x}"[:20], spec)
+    link = await machine.open_session(box, f"ses_{next(_numbers):016d}", spec)
     if stdin is not None:
         await link.write(stdin)
         await link.write_eof()

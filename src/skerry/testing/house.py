@@ -30,7 +30,7 @@ class House:
     """A world with a database file in it; `open` starts a daemon's worth of domain on both."""
 
     def __init__(self, folder: Path, *, seed: int = 0) -> None:
-        self.world = World()
+        self.world = World(str(folder))
         self.clock = HandClock()
         self.rules = a_rule_book()
         self._path = folder / "skerry.db"

@@ -53,8 +53,12 @@ class BoxData:
 
 @dataclass
 class World:
-    """What a crash leaves standing. steps counts the machine's changes; crash_at ends one."""
+    """What a crash leaves standing. steps counts the machine's changes; crash_at ends one.
 
+    folder: where disks are copied to when somebody wants to see them as directories.
+    """
+
+    folder: str
     images: dict[str, Files] = field(default_factory=dict[str, Files])
     boxes: dict[str, BoxData] = field(default_factory=dict[str, BoxData])
     running: dict[str, Running] = field(default_factory=dict[str, Running])
@@ -191,13 +195,13 @@ class SimulatedMachine:
     async def open_disk(self, box_id: str, checkpoint: str | None) -> int:
         """Implement the seam with a directory that holds copies of the files."""
         files = self._source(box_id, checkpoint)
-        with tempfile.TemporaryDirectory() as folder:
-            for path, content in files.items():
-                target = folder + path
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                with open(target, "wb") as file:
-                    file.write(content)
-            return os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        folder = tempfile.mkdtemp(dir=self.world.folder)
+        for path, content in files.items():
+            target = folder + path
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(target, "wb") as file:
+                file.write(content)
+        return os.open(folder, os.O_PATH | os.O_DIRECTORY)
 
     # -- images --
 

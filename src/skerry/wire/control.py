@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from skerry.wire.words import CheckpointName, ImageName
+
 
 class Error(Struct, kw_only=True, omit_defaults=True):
     """The one shape of every error. `error` is the stable code, `code` the same or an errno name."""
@@ -13,13 +15,20 @@ class Error(Struct, kw_only=True, omit_defaults=True):
     code: str = ""
     path: str | None = None
     details: dict[str, object] | None = None
+    limit: int | None = None
+    current_count: int | None = None
+    retry_after_seconds: int | None = None
 
 
 class CreateToken(Struct):
     """The body of `POST /v1/tokens`. Scopes: `read`, `write` (boxes), `admin` (everything)."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=63)]
-    scopes: Annotated[list[Literal["read", "write", "admin"]], Meta(max_length=3)] | None = None
+    name: Annotated[
+        str, Meta(min_length=1, max_length=63, extra_json_schema={"pattern": "^[ -~]+$"})
+    ]
+    scopes: (
+        Annotated[list[Literal["read", "write", "admin"]], Meta(min_length=1, max_length=3)] | None
+    ) = None
 
 
 class Token(Struct, kw_only=True):
@@ -61,8 +70,8 @@ class ImportImage(Struct):
 class SaveImage(Struct):
     """The body of `POST /v1/boxes/{name}/save`: keep the box's disk as an image."""
 
-    image: str
-    checkpoint: str | None = None
+    image: ImageName
+    checkpoint: CheckpointName | None = None
 
 
 class CheckResult(Struct, kw_only=True):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-Path = Annotated[str, Meta(min_length=1, max_length=4096)]
+from skerry.wire.words import Path
 
 
 class Entry(Struct, kw_only=True, rename="camel"):
@@ -107,4 +107,5 @@ class WatchEvent(Struct, kw_only=True, rename="camel", omit_defaults=True):
     timestamp: str | None = None
     size: int | None = None
     is_dir: bool | None = None
+    code: str | None = None
     message: str | None = None

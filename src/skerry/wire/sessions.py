@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from skerry.wire.words import Argument, Duration, Path, SignalName
+
 # The first byte of a binary message of an exec without a terminal.
 STDIN, STDOUT, STDERR, EXIT, STDIN_EOF = range(5)
-
-Argument = Annotated[str, Meta(max_length=131_072)]  # the kernel's own limit for one argument
 
 
 class ExecRequest(Struct, kw_only=True):
@@ -18,10 +18,10 @@ class ExecRequest(Struct, kw_only=True):
 
     cmd: Annotated[list[Argument], Meta(min_length=1, max_length=65_536)]
     env: dict[str, str] | None = None
-    dir: str | None = None
+    dir: Path | None = None
     user: str | None = None
     stdin: str | None = None
-    timeout: str | None = None
+    timeout: Duration | None = None
     contain: bool = False
 
 
@@ -74,6 +74,17 @@ class Exited(Struct, kw_only=True, tag="exit", tag_field="type", omit_defaults=T
     notice: str = ""
 
 
+class Failure(Struct, kw_only=True, tag="error", tag_field="type"):
+    """The last message of a session that could not go on: error is a stable code."""
+
+    error: str
+    message: str
+
+
+class Alive(Struct, tag="alive", tag_field="type"):
+    """Sent from time to time, so that a client that hears nothing knows that it is not alone."""
+
+
 class Resize(Struct, kw_only=True, tag="resize", tag_field="type"):
     """The client's terminal has a new size."""
 
@@ -84,7 +95,17 @@ class Resize(Struct, kw_only=True, tag="resize", tag_field="type"):
 class Signal(Struct, kw_only=True, tag="signal", tag_field="type"):
     """Send a signal, by name with or without SIG."""
 
-    signal: Annotated[str, Meta(max_length=12)]
+    signal: SignalName
+
+
+class EndSession(Struct, kw_only=True):
+    """The body of `POST .../exec/{id}/kill`, which may be in the query instead.
+
+    signal first; after timeout (a duration, or seconds) SIGKILL to all that the session started.
+    """
+
+    signal: SignalName | None = None
+    timeout: Duration | Annotated[int, Meta(ge=0, le=86_400)] = "10s"
 
 
 class KillEvent(Struct, kw_only=True, omit_defaults=True):

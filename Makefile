@@ -1,0 +1,46 @@
+# make demo: see it work.  make test: what CI runs.  Both set up what they need first.
+.NOTPARALLEL:
+.PHONY: setup setup-test demo test lint types unit e2e bench fix clean
+
+# Boxes need root. Files that root leaves in the checkout would be in its owner's way.
+root := $(if $(filter 0,$(shell id -u)),,sudo) env PYTHONDONTWRITEBYTECODE=1
+run := $(root) .venv/bin/python -P
+pytest := $(run) -m pytest -p no:cacheprovider
+
+setup:
+	@scripts/setup
+
+setup-test:
+	@scripts/setup --test
+
+demo: setup
+	@$(root) ./skerry doctor
+	@$(run) scripts/demo
+
+test: setup-test lint types unit e2e
+
+lint:
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/typos
+
+types:
+	.venv/bin/basedpyright
+
+unit:
+	$(root) ./skerry doctor
+	$(pytest) -n auto --ignore tests/e2e
+
+e2e:
+	$(pytest) tests/e2e
+
+bench: setup-test
+	$(run) -m bench
+
+fix:
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+clean:
+	rm -rf .venv .boot .ruff_cache .hypothesis tests/e2e/js/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +

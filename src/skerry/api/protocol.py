@@ -1,0 +1,207 @@
+"""uvicorn's protocols for one connection, with limits and answers that they do not have.
+
+A request's headers must come within a time and a size; there are only so many connections; long
+request lines work, because that is where an exec's arguments travel; and what is refused before the
+application sees it has the one JSON shape too. Knows no call of the API.
+"""
+
+import asyncio
+import email.utils
+import socket
+import struct
+from typing import Any
+
+import msgspec
+import uvicorn
+import websockets.http11
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+
+from skerry import wire
+from skerry.api.edge import HEADERS
+from skerry.api.limits import Limits
+from skerry.base import Clock
+
+_PHRASES = {
+    400: b"Bad Request",
+    408: b"Request Timeout",
+    414: b"URI Too Long",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
+# httptools counts in a URL with 16 bits; a longer one is taken apart here.
+_URL_BYTES_PARSED_MAX = 65_535
+_MESSAGE_BYTES_MAX = 10 << 20  # of one WebSocket message: the Sprites SDKs cap theirs there too
+
+# struct tcp_info of linux/tcp.h: 8 single bytes, then 32-bit numbers of which these two count.
+_TCP_INFO = struct.Struct("=8x24I")
+_UNACKNOWLEDGED, _SINCE_ACKNOWLEDGED_MS = 4, 12
+_SILENT_MS_MAX = 45_000  # three probes of a connection that has something to send
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One HTTP connection."""
+
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, limits: Limits, clock: Clock
+    ) -> None:
+        super().__init__(config, state, {})
+        self._limits = limits
+        self._clock = clock
+        self.url = b""
+        self._header_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        """Begin to wait for headers, unless there are too many of us."""
+        super().connection_made(transport)
+        self._await_headers()
+        if len(self.connections) > self._limits.connections_max:
+            self._refuse(503, "too_many_connections", "Too many connections are open. Try later.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End all timers."""
+        self._stop_waiting()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, as long as headers stay within their size."""
+        if self.transport.is_closing():
+            return
+        super().data_received(data)
+        if self._deadline is not None:  # they are not complete
+            self._header_bytes += len(data)
+            if self._header_bytes > self._limits.header_bytes_max:
+                self._refuse_long()
+
+    def on_message_begin(self) -> None:
+        """Begin with a request's headers."""
+        now_ns = self._clock.now_ns()
+        date = email.utils.formatdate(now_ns // 10**9, usegmt=True).encode()
+        self.server_state.default_headers = [(b"date", date)]
+        super().on_message_begin()
+        if self._deadline is None:
+            self._await_headers()
+
+    def on_headers_complete(self) -> None:
+        """Hand a request with its headers on."""
+        self._stop_waiting()
+        if len(self.url) <= _URL_BYTES_PARSED_MAX:
+            super().on_headers_complete()
+            return
+        target, (path, _, query) = self.url, self.url.partition(b"?")
+        if len(path) > _URL_BYTES_PARSED_MAX:
+            self._refuse(414, "path_too_long", "There is no call with so long a path.")
+            return
+        self.url = path
+        super().on_headers_complete()
+        # The application has not begun: its task starts with the event loop's next turn.
+        self.scope["query_string"] = query
+        self.url = target
+
+    def on_message_complete(self) -> None:
+        """Wait for the next request, also after a body that was refused unread."""
+        super().on_message_complete()
+        cycle = self.cycle
+        if cycle is not None and cycle.response_complete and not self.transport.is_closing():  # pyright: ignore[reportUnnecessaryComparison] - None before the first request
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Refuse what is no HTTP, in our words."""
+        if not self.transport.is_closing():
+            self._refuse(400, "bad_request", "This is no HTTP request. Check the client.")
+
+    def _await_headers(self) -> None:
+        self._header_bytes = 0
+        self._deadline = self.loop.call_later(self._limits.header_wait_ns / 1e9, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _too_slow(self) -> None:
+        self._refuse(408, "headers_too_slow", "The request's headers took too long. Send it again.")
+
+    def _refuse_long(self) -> None:
+        if len(self.url) < self._limits.header_bytes_max // 2:
+            self._refuse(431, "headers_too_large", "The request's headers are too large.")
+        else:
+            advice = "Use POST .../run for long commands."
+            self._refuse(414, "request_line_too_long", f"The request line is too long. {advice}")
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        """Answer with an error and close; in the midst of another answer only close."""
+        self._stop_waiting()
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
+            self.transport.close()
+            return
+        body = error_body(code, message)
+        lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status])]
+        lines += [name + b": " + value for name, value in HEADERS]
+        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
+        self.transport.write(b"\r\n".join((*lines, b"connection: close", b"", body)))
+        self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One WebSocket connection."""
+
+    def __init__(
+        self, config: uvicorn.Config, server_state: ServerState, app_state: dict[str, Any]
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self.conn = _Handshake(max_size=_MESSAGE_BYTES_MAX)
+
+    def handle_parser_exception(self) -> None:
+        """End a connection that breaks the protocol; a handshake is refused in plain words."""
+        if self.conn.close_sent is not None:
+            super().handle_parser_exception()
+            return
+        response = self.conn.reject(431, "Its handshake has too many headers")
+        self.conn.send_response(response)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.transport.close()
+
+
+class _Handshake(ServerProtocol):
+    """The WebSocket protocol, which refuses a handshake in the one JSON shape."""
+
+    def reject(self, status: int, text: str) -> Response:
+        message = f"This is no WebSocket handshake: {text.strip().rstrip('.')}. Check the client."
+        response = super().reject(status, error_body("bad_handshake", message).decode())
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = "application/json"
+        for name, value in HEADERS:
+            response.headers[name.decode()] = value.decode()
+        return response
+
+
+def error_body(code: str, message: str) -> bytes:
+    """Return an error as JSON."""
+    return msgspec.json.encode(wire.Error(error=code, message=message, code=code))
+
+
+def allow_long_request_lines(size_max: int) -> None:
+    """Let WebSocket handshakes have lines of size_max bytes: the library allows 8 KiB."""
+    websockets.http11.MAX_LINE_LENGTH = size_max  # its own way: an environment variable at import
+
+
+def is_lost(connection: socket.socket) -> bool:
+    """Return whether the peer of a TCP connection has acknowledged nothing for too long.
+
+    A peer that merely does not read still acknowledges, so that `| less` ends nobody's command;
+    one that lost its power or its cable does not. TCP itself would try for a quarter of an hour.
+    """
+    fields = _TCP_INFO.unpack_from(
+        connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    )
+    return fields[_UNACKNOWLEDGED] > 0 and fields[_SINCE_ACKNOWLEDGED_MS] > _SILENT_MS_MAX

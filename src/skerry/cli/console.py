@@ -1,0 +1,30 @@
+"""`skerry console`: a shell in a box."""
+
+import argparse
+import sys
+
+from skerry.cli import relay, tty
+from skerry.cli.connection import connect
+from skerry.cli.exec import on_terminal
+from skerry.cli.parser import Parser
+
+
+def declare_console(parser: Parser) -> None:
+    """Declare the arguments."""
+    parser.argument("box", metavar="BOX", help="the box; Ctrl+\\ leaves the shell running")
+    parser.argument("-u", "--user", metavar="USER", help="as whom (default: box, else root)")
+    parser.set_defaults(run=run)
+
+
+async def run(options: argparse.Namespace) -> int:
+    """Open the user's own shell; return what it ended with."""
+    rows, cols = tty.size(sys.stdout.fileno())
+    async with connect(options) as cloud:
+        box = cloud.box(options.box)
+        async with box.console(
+            rows=rows, cols=cols, env=tty.environment(), user=options.user
+        ) as session:
+            try:
+                return await on_terminal(session, box.name)
+            except relay.Interrupted as interrupted:
+                return interrupted.exit_code

@@ -1,0 +1,45 @@
+"""All commands: their names, one line about each, and the file that has them."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One command. takes_command: what follows its first argument is a command for a box."""
+
+    name: str
+    module: str
+    summary: str
+    takes_command: bool = False
+
+
+TABLE = (
+    Entry("create", "create", "Make a box and start it"),
+    Entry("list", "list", "List boxes"),
+    Entry("info", "info", "Tell a box and what it uses now"),
+    Entry("exec", "exec", "Run a command in a box", takes_command=True),
+    Entry("console", "console", "Open a shell in a box"),
+    Entry("sessions", "sessions", "List, join or end the sessions of a box"),
+    Entry("file", "file", "Copy files into a box and out of it, and work on those in it"),
+    Entry("checkpoint", "checkpoint", "Keep the disk of a box as it is now, and look back"),
+    Entry("restore", "checkpoint", "Put a box back to a checkpoint"),
+    Entry("fork", "fork", "Make new boxes from a box or a checkpoint"),
+    Entry("start", "start", "Start boxes"),
+    Entry("stop", "start", "End all processes of boxes; their disks stay"),
+    Entry("destroy", "destroy", "Destroy boxes; undo brings them back for a while"),
+    Entry("undo", "destroy", "Bring a destroyed box back"),
+    Entry("trash", "destroy", "List destroyed boxes that can be brought back"),
+    Entry("image", "image", "Build, import, list, save and delete images"),
+    Entry("token", "token", "Create, list and revoke tokens"),
+    Entry("up", "up", "Run the daemon in the foreground"),
+    Entry("doctor", "doctor", "Tell what this machine has and lacks"),
+    Entry("api", "api", "Send one request to the API"),
+    Entry("version", "version", "Print the version of this program and of the daemon"),
+)
+
+ALIASES = {"ls": "list", "x": "exec"}
+
+
+def find(name: str) -> Entry | None:
+    """Return the command of that name or alias."""
+    name = ALIASES.get(name, name)
+    return next((entry for entry in TABLE if entry.name == name), None)

@@ -1,0 +1,460 @@
+"""Boxes that run: starting them under LXC, ending them, their limits and what they use.
+
+What is true is asked of the kernel each time and kept nowhere: a box runs if the control group of
+its monitor holds a monitor of ours with a first process. So nothing here has to be read back after
+the daemon was killed, and every call may be repeated. One call at a time per box; all block, so
+callers on an event loop run them in threads. Disks and networks are the business of others.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from skerry.base import Conflict, Failed, NotAvailable
+from skerry.host import cgroup_limits, cgroups, lxc_config, process, seccomp
+from skerry.host.cgroup_limits import INNER
+from skerry.host.cgroups import Tree
+from skerry.host.mount_points import prepare_mount_points
+from skerry.host.seam import BoxLimits, BoxStart, Running
+
+# Starts at once. More would only wait for each other in the kernel; see docs/log.md.
+_STARTS_AT_ONCE = 4
+_START_TIMEOUT_NS = 60 * 10**9
+_END_TIMEOUT_NS = 10 * 10**9
+_LOG_LINES_SHOWN = 6
+
+# liblxc takes newuidmap wherever it finds it, and that asks for ranges in /etc/subuid even of root;
+# where it finds none it writes the id maps itself, which is what root may do.
+_RUNTIME_ENVIRONMENT = {"PATH": "/nonexistent", "LC_ALL": "C.UTF-8"}
+# The path that liblxc calls containers by. It wants one that the box's own ids can pass through,
+# which the data directory is not: that is for root alone.
+_RUNTIME_PATH = "/run/skerry"
+_RUNTIME_LOCKS = "/run/lxc/lock"  # where liblxc leaves an empty file for each name for good
+# Joins a control group, then becomes the command: for machines whose v2 tree the runtime ignores.
+_JOIN_AND_RUN = 'echo $$ >"$0" && exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class BoxEntry:
+    """All that an exec needs to enter a running box.
+
+    first: names the first process, whose namespaces and capability bounds it takes on. group: the
+    box's directory in the v2 tree, in which each exec makes a group of its own. legacy_tasks: the
+    v1 files to write itself into besides. freeze_files: cgroup.events and freezer.state of the box.
+    processes_directory: holds pids.current and pids.max. memory_counter: its `oom_kill N` counts
+    processes ended for want of memory.
+    """
+
+    first: Running
+    group: str
+    legacy_tasks: tuple[str, ...]
+    freeze_files: tuple[str, ...]
+    processes_directory: str
+    memory_counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Monitor:
+    pid: int
+    first: Running | None  # None: the box's first process has not begun yet
+
+
+class Containers:
+    """The running boxes of one daemon.
+
+    run_directory: where configurations lie, for root alone.
+    instance: names the control groups; two daemons on a machine have different ones. ids_base:
+    first host id of the range that boxes' ids are cut from, by slot.
+    """
+
+    def __init__(self, *, run_directory: str, instance: str, ids_base: int) -> None:
+        """Find the machine's control groups, build the seccomp program, confine start threads.
+
+        `program` is the seccomp program, which also holds for all that enters boxes.
+
+        Raises NotAvailable(cgroups_missing, seccomp_missing, command_missing).
+        """
+        self._instance = instance
+        self._ids_base = ids_base
+        self._runtime_path = f"{_RUNTIME_PATH}/{instance}"
+        os.makedirs(self._runtime_path, mode=0o755, exist_ok=True)
+        self._configs = os.path.join(os.path.abspath(run_directory), "lxc")
+        os.makedirs(self._configs, mode=0o700, exist_ok=True)
+        self.layout = cgroups.find_layout(os.path.join(run_directory, "cgroup2"))
+        cgroups.enable_controllers(self.layout, instance)
+        self.program = seccomp.build_program()
+        self._runtime = _installed("lxc-start", "lxc")
+        self._init_program = _installed("catatonit", "catatonit")
+        # Boxes are started from threads that live under the filter, so that it holds for the box's
+        # first process before its first instruction and for the monitor as well. The rest of the
+        # daemon is not under it.
+        self._confined = ThreadPoolExecutor(_STARTS_AT_ONCE, "confined-start")
+        confined = [
+            self._confined.submit(_confine_and_meet, self.program, barrier)
+            for barrier in [threading.Barrier(_STARTS_AT_ONCE)]
+            for _ in range(_STARTS_AT_ONCE)
+        ]
+        for each in confined:
+            each.result()
+
+    def close(self) -> None:
+        """Let the start threads end, after the starts in progress. Boxes run on."""
+        self._confined.shutdown()
+
+    # -- life --
+
+    def start(self, start: BoxStart, disk: str, checkpoints: str) -> Running:
+        """Start a box on its disk; checkpoints (a directory) is seen in it, read-only.
+
+        Afterwards its limits hold and execs may enter. A box that runs already gets its limits
+        again and is otherwise left alone. The network is added by the caller.
+
+        Raises NotAvailable(box_start_failed, cgroups_missing); nothing half made stays then.
+        """
+        group = self._group(start.box_id)
+        monitor = self._monitor(start.box_id)
+        if monitor is not None and monitor.first is not None:
+            cgroups.thaw(group)
+            self._settle(group, start.limits)
+            return monitor.first
+        self._clear(start.box_id)
+        cgroups.enable_controllers(self.layout, self._instance)
+        prepare_mount_points(disk)
+        try:
+            return self._start_new(start, disk, checkpoints)
+        except BaseException:
+            self._clear(start.box_id)
+            raise
+
+    def stop(self, box_id: str, grace_ns: int) -> None:
+        """End a box: SIGTERM to all of it but its init, after grace_ns at most SIGKILL.
+
+        Its processes, monitor, control groups and configuration are gone when it returns. A frozen
+        box is thawed for it. A box that does not run is fine.
+
+        Raises NotAvailable(cgroup_busy) if it does not die, such as with a process in a dead disk.
+        """
+        monitor = self._monitor(box_id)
+        if monitor is not None and monitor.first is not None and grace_ns > 0:
+            cgroups.thaw(self._group(box_id))
+            self._terminate(box_id, monitor.first.init_pid, grace_ns)
+        self._clear(box_id)
+
+    def running(self) -> Mapping[str, Running]:
+        """Return the boxes that run, by id; one that is just being started is not among them."""
+        found = dict[str, Running]()
+        for box_id in cgroups.list_children(self._monitors().unified):
+            monitor = self._monitor(box_id)
+            if monitor is not None and monitor.first is not None:
+                found[box_id] = monitor.first
+        return found
+
+    def sweep(self) -> None:
+        """Remove what boxes that no longer run left: processes, control groups, configurations.
+
+        Not while a box is being started.
+        """
+        live = self.running()
+        left = set(os.listdir(self._configs))
+        for tree in (self._boxes(), self._monitors(), self._pivots()):
+            for directory in tree.directories():
+                left |= set(cgroups.list_children(directory))
+        for box_id in sorted(left - live.keys()):
+            self._clear(box_id)
+        for box_id in live:
+            cgroups.withdraw_delegation(self._group(box_id).child(INNER))
+
+    # -- while it runs --
+
+    def limit(self, box_id: str, limits: BoxLimits) -> None:
+        """Change the limits of a running box.
+
+        Raises Conflict(box_not_running), Conflict(limit_below_use).
+        """
+        self._first(box_id)
+        cgroup_limits.write_limits(self._group(box_id), limits)
+
+    def usage(self, box_id: str) -> cgroup_limits.Use:
+        """Return what a running box uses. Raises Conflict(box_not_running)."""
+        try:
+            return cgroup_limits.read_use(self._group(box_id))
+        except FileNotFoundError as error:
+            raise _not_running(box_id) from error
+
+    def set_hostname(self, box_id: str, hostname: str) -> None:
+        """Give a running box another host name at once. Raises Conflict(box_not_running)."""
+        first = self._first(box_id)
+        namespace = os.open(f"/proc/{first.init_pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            # Asked again after the file is open: now it is that of this process and no other's.
+            if _started_ticks(first.init_pid) != first.started_ticks:
+                raise _not_running(box_id)
+            _set_hostname(namespace, hostname)
+        finally:
+            os.close(namespace)
+
+    def entry(self, box_id: str) -> BoxEntry:
+        """Return what an exec needs to enter a running box. Raises Conflict(box_not_running)."""
+        group = self._group(box_id)
+        return BoxEntry(
+            first=self._first(box_id),
+            group=group.unified,
+            legacy_tasks=tuple(cgroups.legacy_tasks(group, INNER)),
+            freeze_files=tuple(cgroups.freeze_files(group, INNER)),
+            processes_directory=group.directory("pids"),
+            memory_counter=cgroup_limits.memory_counter(group),
+        )
+
+    def groups(self) -> list[str]:
+        """Return the directories of the running boxes in the v2 tree, where their execs' lie."""
+        return [self._group(box_id).unified for box_id in self.running()]
+
+    # -- starting --
+
+    def _start_new(self, start: BoxStart, disk: str, checkpoints: str) -> Running:
+        box_id = start.box_id
+        directory = os.path.join(self._configs, box_id)
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        config, log = os.path.join(directory, "config"), os.path.join(directory, "log")
+        text = lxc_config.render_config(
+            lxc_config.ContainerConfig(
+                hostname=start.hostname,
+                disk=os.path.abspath(disk),
+                checkpoints=os.path.abspath(checkpoints),
+                init_program=self._init_program,
+                first_id=self._ids_base + start.slot * lxc_config.IDS_PER_BOX,
+                group=self._group(box_id).path,
+                monitor_group=self._monitors().child(box_id).path,
+                pivot_group=self._pivots().child(box_id).path,
+                limits=cgroup_limits.plan_limits(self.layout, start.limits),
+                log=log,
+            )
+        )
+        _replace(config, text.encode())
+        command = [self._runtime, "-P", self._runtime_path, "-n", box_id, "-f", config, "-d"]
+        if not self.layout.runtime_joins:
+            command = ["sh", "-c", _JOIN_AND_RUN, self._make_own_group(box_id), *command]
+        completed = self._confined.submit(
+            process.run_untied,
+            command,
+            timeout_ns=_START_TIMEOUT_NS,
+            environment=_RUNTIME_ENVIRONMENT,
+        ).result()
+        if not self.layout.runtime_joins:
+            self._move_monitor(box_id)
+        monitor = self._monitor(box_id)
+        if completed.code != 0 or monitor is None or monitor.first is None:
+            raise _start_failed(log, completed)
+        _check_confined(monitor.first.init_pid)
+        self._settle(self._group(box_id), start.limits)
+        return monitor.first
+
+    def _settle(self, group: Tree, limits: BoxLimits) -> None:
+        cgroup_limits.write_limits(group, limits)
+        cgroups.withdraw_delegation(group.child(INNER))
+
+    def _make_own_group(self, box_id: str) -> str:
+        directory = self._group(box_id).child(INNER).unified
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        return f"{directory}/cgroup.procs"
+
+    def _move_monitor(self, box_id: str) -> None:
+        target = self._monitors().child(box_id).unified
+        os.makedirs(target, mode=0o755, exist_ok=True)
+        for pid in cgroups.list_processes(self._group(box_id).unified):
+            if self._is_monitor(pid, box_id):
+                cgroups.write_value(f"{target}/cgroup.procs", str(pid))
+
+    # -- ending --
+
+    def _terminate(self, box_id: str, init_pid: int, grace_ns: int) -> None:
+        """Send SIGTERM to everything but the init (it would end the box at once) and wait."""
+        deadline_ns = time.monotonic_ns() + grace_ns
+        told = set[int]()
+        while True:
+            with contextlib.ExitStack() as stack:
+                poller = select.poll()
+                others = self._pinned_processes(box_id, init_pid, stack)
+                for pid, pidfd in others.items():
+                    poller.register(pidfd, select.POLLIN)
+                    if pid not in told:
+                        told.add(pid)
+                        with contextlib.suppress(ProcessLookupError):
+                            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+                wait_ms = (deadline_ns - time.monotonic_ns()) // 10**6
+                if not others or wait_ms <= 0 or not poller.poll(wait_ms):
+                    return
+
+    def _pinned_processes(
+        self, box_id: str, init_pid: int, stack: contextlib.ExitStack
+    ) -> dict[int, int]:
+        """Return a pidfd for each process of the box but its init; stack closes them.
+
+        Membership is looked up after the pidfd is open, so that a number used again never names
+        another's process.
+        """
+        group = self._group(box_id)
+        pinned = dict[int, int]()
+        for pid in cgroups.list_processes(group.unified):
+            if pid == init_pid:
+                continue
+            with contextlib.suppress(ProcessLookupError):
+                pidfd = os.pidfd_open(pid)
+                stack.callback(os.close, pidfd)
+                if cgroups.is_member(pid, group.path):
+                    pinned[pid] = pidfd
+        return pinned
+
+    def _clear(self, box_id: str) -> None:
+        """End all that there is of a box and remove what it leaves, the configuration last."""
+        # The monitor would end by itself once its box has ended, and remove the groups; ending it
+        # outright saves it a dozen moves between groups (4 ms and not 6 to 25), and leaves
+        # one path to get right. A box that ended by itself may have its monitor tidying up right
+        # now, from the group that it pivots to.
+        cgroups.kill(self._group(box_id))
+        for trees in (self._monitors(), self._pivots(), self._boxes()):
+            cgroups.kill_and_remove(trees.child(box_id), _END_TIMEOUT_NS)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{_RUNTIME_LOCKS}{self._runtime_path}/.{box_id}")
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(os.path.join(self._configs, box_id))
+
+    # -- looking --
+
+    def _boxes(self) -> Tree:
+        return Tree(self.layout, self._instance)
+
+    def _monitors(self) -> Tree:
+        return Tree(self.layout, f"{self._instance}.monitor")
+
+    def _pivots(self) -> Tree:
+        return Tree(self.layout, f"{self._instance}.pivot")
+
+    def _group(self, box_id: str) -> Tree:
+        return self._boxes().child(box_id)
+
+    def _first(self, box_id: str) -> Running:
+        monitor = self._monitor(box_id)
+        if monitor is None or monitor.first is None:
+            raise _not_running(box_id)
+        return monitor.first
+
+    def _monitor(self, box_id: str) -> _Monitor | None:
+        for word in cgroups.read_words(f"{self._monitors().child(box_id).unified}/cgroup.procs"):
+            if self._is_monitor(int(word), box_id):
+                return _Monitor(int(word), _first_process(int(word)))
+        return None
+
+    def _is_monitor(self, pid: int, box_id: str) -> bool:
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                title = file.read().rstrip(b"\0 ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return title == f"[lxc monitor] {self._runtime_path} {box_id}"
+
+
+def _first_process(monitor_pid: int) -> Running | None:
+    """Return the monitor's child once it runs the box's init and not the runtime any more."""
+    try:
+        with open(f"/proc/{monitor_pid}/task/{monitor_pid}/children", encoding="ascii") as file:
+            children = [int(word) for word in file.read().split()]
+        runtime = os.stat(f"/proc/{monitor_pid}/exe")
+        for pid in children:
+            program = os.stat(f"/proc/{pid}/exe")
+            if not os.path.samestat(program, runtime):
+                return Running(pid, _started_ticks(pid))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None
+
+
+def _started_ticks(pid: int) -> int:
+    """Return when a process began, in clock ticks since boot: field 22 of proc_pid_stat(5)."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        after_name = file.read().rpartition(b")")[2]
+    return int(after_name.split()[19])
+
+
+def _check_confined(pid: int) -> None:
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        modes = [line.split()[1] for line in file if line.startswith("Seccomp:")]
+    assert modes == ["2"], "a box must not run without its seccomp filter"
+
+
+def _confine_and_meet(program: bytes, barrier: threading.Barrier) -> None:
+    """Confine this thread; the barrier makes each thread of the pool take exactly one such job."""
+    try:
+        seccomp.confine_thread(program)
+    finally:
+        barrier.wait(timeout=_END_TIMEOUT_NS / 10**9)
+
+
+def _set_hostname(namespace: int, hostname: str) -> None:
+    """Set the host name of a UTS namespace, from a thread that ends with it.
+
+    Namespaces belong to threads, and one that could not go back must not be used again.
+    """
+    failures = list[int]()
+
+    def work() -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        name = hostname.encode()
+        if libc.setns(namespace, _CLONE_NEWUTS) != 0 or libc.sethostname(name, len(name)) != 0:
+            failures.append(ctypes.get_errno())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failures:
+        raise Failed("hostname_failed", f"The host name was not set: {os.strerror(failures[0])}.")
+
+
+_CLONE_NEWUTS = 0x04000000
+
+
+def _not_running(box_id: str) -> Conflict:
+    return Conflict("box_not_running", f"Box {box_id} does not run. Start it first.")
+
+
+def _start_failed(log: str, completed: process.Completed) -> NotAvailable:
+    try:
+        with open(log, encoding="utf-8", errors="replace") as file:
+            lines = file.read().strip().splitlines()
+    except FileNotFoundError:
+        lines = []
+    said = "\n".join(lines[-_LOG_LINES_SHOWN:]) or completed.last_words() or "nothing"
+    return NotAvailable(
+        "box_start_failed",
+        f"The box did not start. Run `skerry doctor` to check this machine. LXC said:\n{said}",
+    )
+
+
+def _installed(command: str, package: str) -> str:
+    path = process.find(command)
+    if path is None:
+        raise NotAvailable(
+            "command_missing", f"{command} is not installed. Run `apt-get install {package}`."
+        )
+    return path
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Write a file for root alone, whole or not at all; it need not outlive a reboot."""
+    temporary = f"{path}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
