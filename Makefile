@@ -3,9 +3,9 @@
 .PHONY: setup setup-test demo test lint types unit e2e bench fix clean
 
 # Boxes need root. Files that root leaves in the checkout would be in its owner's way.
-root := $(if $(filter 0,$(shell id -u)),,sudo) env PYTHONDONTWRITEBYTECODE=1
-run := $(root) .venv/bin/python -P
-pytest := $(run) -m pytest -p no:cacheprovider
+root := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
+python := $(root) .venv/bin/python
+pytest := $(python) -m pytest -p no:cacheprovider
 
 setup:
 	@scripts/setup
@@ -15,7 +15,7 @@ setup-test:
 
 demo: setup
 	@$(root) ./skerry doctor
-	@$(run) scripts/demo
+	@$(python) scripts/demo
 
 test: setup-test lint types unit e2e
 
@@ -35,7 +35,7 @@ e2e:
 	$(pytest) tests/e2e
 
 bench: setup-test
-	$(run) -m bench
+	$(python) -m bench
 
 fix:
 	.venv/bin/ruff check --fix .

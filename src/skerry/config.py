@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from skerry.base import Invalid, duration_ns, format_duration, format_size, size_bytes
+from skerry.base import Invalid, duration_ns, format_size, size_bytes
 
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
+_DATA = Path("/var/lib/skerry")
 
 
 def _setting(default: object, help_text: str) -> Any:  # noqa: ANN401 - a field of any type
@@ -27,7 +28,7 @@ def _setting(default: object, help_text: str) -> Any:  # noqa: ANN401 - a field 
 class Settings:
     """Every setting, with its default. The end of a name says its unit: _bytes, _ns."""
 
-    data: Path = _setting(Path("/var/lib/skerry"), "the directory that holds everything")
+    data: Path = _setting(_DATA, "the directory that holds everything")  # noqa: RUF009 - immutable
     listen: str = _setting("127.0.0.1:7070", "address and port of the HTTP API")
     instance: str = _setting("skerry", "tells daemons on one machine apart; 1 to 8 of a-z, 0-9")
     network: str = _setting("10.213.0.0/16", "the boxes' network; its size limits their number")
@@ -112,14 +113,19 @@ def variable_of(name: str) -> str:
     return "SKERRY_" + flag_of(name)[2:].replace("-", "_").upper()
 
 
+_HOW_TO_SAY_THEM = (
+    "Each can be a flag of `skerry up`, an environment variable, or a key in the file given by "
+    "`--config` (default `DIR/skerry.toml`). A flag wins over the environment, that over the "
+    "file. Sizes are written like `512M` or `20G`, times like `30s` or `24h`."
+)
+
+
 def reference() -> str:
     """Return docs/settings.md."""
     lines = [
         "# Settings",
         "",
-        "Each can be a flag of `skerry up`, an environment variable, or a key in the file given by "
-        "`--config` (default `DIR/skerry.toml`). A flag wins over the environment, that over the "
-        "file. Sizes are written like `512M` or `20G`, times like `30s` or `24h`.",
+        _HOW_TO_SAY_THEM,
         "",
         "| flag | variable | key | default | what it is |",
         "|---|---|---|---|---|",
@@ -163,7 +169,7 @@ def _parse(each: Field[Any], said: object) -> object:
 def _convert(each: Field[Any], said: object) -> object:
     default = each.default
     if isinstance(default, tuple):
-        parts = said.split(",") if isinstance(said, str) else list(said)  # type: ignore[call-overload]
+        parts = said.split(",") if isinstance(said, str) else cast("list[object]", said)
         return tuple(str(part).strip() for part in parts if str(part).strip())
     if each.name.endswith("_ns"):
         return duration_ns(str(said))
@@ -188,9 +194,17 @@ def _kind(each: Field[Any]) -> str:
 def _shown(each: Field[Any]) -> str:
     assert each.default is not MISSING
     if each.name.endswith("_ns"):
-        return format_duration(each.default)
+        return _as_written(each.default)
     if _kind(each) == "SIZE" and each.default:
         return format_size(each.default)
     if isinstance(each.default, tuple):
-        return ",".join(each.default) or "none"
+        return ",".join(cast("tuple[str, ...]", each.default)) or "none"
     return str(each.default) or "none"
+
+
+def _as_written(time_ns: int) -> str:
+    """Return a time as a setting says it, such as `24h`."""
+    for unit, size_ns in (("h", _HOUR_NS), ("m", 60 * _SECOND_NS), ("s", _SECOND_NS)):
+        if time_ns % size_ns == 0:
+            return f"{time_ns // size_ns}{unit}"
+    return f"{time_ns}ns"

@@ -5,14 +5,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from tests.client.peer import Line, Script, peer
+from wsproto import events as ws
+
 from skerry.base import Failed, NotAvailable, NotFound
 from skerry.client import Box, CommandFailed, CommandTimedOut
 from skerry.client.calls import Calls
 from skerry.client.endpoint import Endpoint
 from skerry.client.websocket import open_websocket
-from wsproto import events as ws
-
-from tests.client.peer import Line, Script, peer
 
 INFO = '{"type":"session_info","session_id":"ses_1","tty":false}'
 TTY_INFO = '{"type":"session_info","session_id":"ses_1","tty":true}'
@@ -250,9 +250,7 @@ def test_a_text_command_is_one_request(tmp_path: Path) -> None:
         asked = await line.asked()
         assert (asked.method, asked.target) == ("POST", "/v1/boxes/dev/run")
         assert asked.body.startswith(b'{"cmd":["echo","\xc3\xbc"],"env":null,')
-        await line.answer(
-            200, b'{"exit_code":3,"stdout":"/wA=","stderr":"","encoding":"base64"}'
-        )
+        await line.answer(200, b'{"exit_code":3,"stdout":"/wA=","stderr":"","encoding":"base64"}')
 
     async def work(box: Box) -> None:
         with pytest.raises(CommandFailed) as caught:

@@ -55,19 +55,29 @@ class Program:
                 break
         else:
             raise AssertionError("the daemon did not start: " + "".join(said))
-        threading.Thread(target=self.process.stderr.read, daemon=True).start()
+        self._log = threading.Thread(target=self.process.stderr.read)
+        self._log.start()
 
     def stop(self) -> int:
         """Stop it by SIGTERM and return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=60)
+        return self._wait()
 
     def kill(self) -> None:
         """Kill it by SIGKILL."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(timeout=60)
+        self._wait()
+
+    def _wait(self) -> int:
+        assert self.process is not None
+        assert self.process.stderr is not None
+        code = self.process.wait(timeout=60)
+        # Until its end: what it started has the pipe too, and lets it go soon after.
+        self._log.join(60)
+        self.process.stderr.close()
+        return code
 
     def run(
         self, *arguments: str | bytes, stdin: bytes = b"", timeout_s: float = 120

@@ -5,7 +5,6 @@ fields of BoxEntry). It enters as an exec does, as the box's root, without needi
 box. stdout gets what the probe returned, as JSON; the name of the error number where it failed.
 """
 
-import contextlib
 import ctypes
 import errno
 import json
@@ -239,17 +238,18 @@ def enter(entry: dict[str, object]) -> None:
     init_pid, _ = entry["first"]  # type: ignore[misc]
     with open(f"/proc/{init_pid}/status") as file:
         bound = next(line for line in file if line.startswith("CapBnd:"))
-    for path in entry["legacy_tasks"]:  # type: ignore[attr-defined]
-        write(path, "0")
     group = f"{entry['group']}/exec-{os.getpid()}"
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(group)
-    write(f"{group}/cgroup.procs", "0")
+    os.mkdir(group)
+    paths = [*entry["legacy_tasks"], f"{group}/cgroup.procs"]  # type: ignore[misc]
+    doors = [os.open(path, os.O_WRONLY) for path in paths]
     kernel.set_namespaces(os.pidfd_open(init_pid), ALL_NAMESPACES)
     pid = os.fork()  # the PID namespace is for children
     if pid:
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os._exit(status if status >= 0 else 128 - status)
+    for door in doors:  # only the child is of the box
+        os.write(door, b"0")
+        os.close(door)
     os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

@@ -14,15 +14,15 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 
 import pytest
 
-from skerry.base import Conflict, Invalid
+from skerry.base import Conflict, Invalid, NotAvailable
 from skerry.host import firewall, nftables
 from skerry.host.dns import open_dns_sockets, serve_dns
 from skerry.host.network import Network
@@ -189,20 +189,15 @@ def test_a_box_has_ipv6_only_on_its_own_loopback(machine: Machine):
     assert machine.host.read("/proc/sys/net/ipv6/conf/sktest-2/disable_ipv6") == "1"
 
 
-def test_ipv6_that_a_box_switches_on_leads_nowhere(machine: Machine):
+def test_ipv6_that_a_box_makes_by_hand_leads_nowhere(machine: Machine):
     box = machine.box(2)
-    for place, link in ((machine.host, "sktest-2"), (box, "eth0")):
-        place.write(f"/proc/sys/net/ipv6/conf/{link}/accept_dad", "0")
-        place.write(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6", "0")
+    machine.host.write("/proc/sys/net/ipv6/conf/sktest-2/disable_ipv6", "0")
     receiver = machine.host.socket(socket.SOCK_DGRAM, family=socket.AF_INET6)
     receiver.bind(("::", 0))
 
-    everybody = ("ff02::1", port_of(receiver), 0, box.link_index("eth0"))
-
-    sender = box.socket(socket.SOCK_DGRAM, family=socket.AF_INET6)
-    sender.sendto(b"with the rules", everybody)
+    box.send_frame(ipv6_frame(port_of(receiver), b"with the rules"))
     nftables.run("flush ruleset\n")
-    sender.sendto(b"without them", everybody)
+    box.send_frame(ipv6_frame(port_of(receiver), b"without them"))
 
     assert receiver.recv(100) == b"without them"
 
@@ -217,6 +212,22 @@ def test_a_box_has_no_more_connections_than_it_may(machine: Machine):
     assert box.refusal(INTERNET, port_of(server)) == errno.EHOSTUNREACH
     machine.box(3).connect(INTERNET, port_of(server))
     assert len(held) == 2
+
+
+def test_a_box_that_asks_without_end_leaves_the_others_their_turn(machine: Machine):
+    server = machine.host.socket(socket.SOCK_DGRAM)
+    server.setsockopt(socket.SOL_SOCKET, 33, 64 * 2**20)  # SO_RCVBUFFORCE: room for all of it
+    server.bind((GATEWAY, 53))
+    greedy = machine.box(2).socket(socket.SOCK_DGRAM)
+
+    for _ in range(10_000):
+        greedy.sendto(b"greedy", (GATEWAY, 53))
+    machine.box(3).send_datagram(GATEWAY, 53, b"modest")
+
+    arrived = [server.recv(100)]
+    while arrived[-1] != b"modest":
+        arrived.append(server.recv(100))
+    assert 1000 < len(arrived) < 9_000
 
 
 def test_the_connections_of_an_ended_box_are_forgotten(machine: Machine):
@@ -260,6 +271,18 @@ def test_a_half_made_link_is_replaced(machine: Machine):
     machine.network.attach(box.pid, 2, "box_2")
 
     box.connect(INTERNET, port_of(server))
+
+
+def test_a_box_that_has_another_eth0_is_told_of(machine: Machine):
+    box = machine.place()
+    with box.netlink() as inside:
+        ends = VethEnds("eth0", b"\x02\0\0\0\0\1", "other", b"\x02\0\0\0\0\2")
+        inside.create_veth(ends, box.namespace, 1500)
+
+    with pytest.raises(NotAvailable, match="The network of box_2 could not be made") as caught:
+        machine.network.attach(box.pid, 2, "box_2")
+
+    assert caught.value.code == "network_unavailable"
 
 
 def test_a_box_that_starts_again_gets_a_new_link(machine: Machine):
@@ -390,9 +413,6 @@ class Place:
     namespace: int
     resources: ExitStack
 
-    def run(self, work: Callable[[], object]) -> None:
-        in_network_namespace(self.namespace, work)
-
     def socket(self, kind: int, protocol: int = 0, family: int = socket.AF_INET) -> socket.socket:
         made = in_network_namespace(self.namespace, lambda: socket.socket(family, kind, protocol))
         made.settimeout(10)
@@ -429,6 +449,11 @@ class Place:
         )  # fmt: skip
         raw = self.socket(socket.SOCK_RAW, socket.IPPROTO_RAW)
         raw.sendto(header + datagram, (address, 0))
+
+    def send_frame(self, frame: bytes) -> None:
+        link = self.socket(socket.SOCK_RAW, family=socket.AF_PACKET)
+        link.bind(("eth0", 0))
+        link.send(frame)
 
     def netlink(self) -> RouteSocket:
         return in_network_namespace(self.namespace, RouteSocket)
@@ -535,6 +560,21 @@ async def serving_dns(network: Network, resolver: Resolver) -> AsyncGenerator[No
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving
+
+
+def ipv6_frame(port: int, data: bytes) -> bytes:
+    """Return a datagram from a link-local address to all hosts of the link, as it is on the link."""
+    sender, everybody = IPv6Address("fe80::5").packed, IPv6Address("ff02::1").packed
+    length = 8 + len(data)
+
+    def datagram(checksum: int) -> bytes:
+        return struct.pack(">HHHH", 4444, port, length, checksum) + data
+
+    pseudo = sender + everybody + struct.pack(">II", length, socket.IPPROTO_UDP) + datagram(0)
+    words = struct.unpack(f">{(len(pseudo) + 1) // 2}H", pseudo + bytes(len(pseudo) % 2))
+    header = struct.pack(">IHBB", 6 << 28, length, socket.IPPROTO_UDP, 255) + sender + everybody
+    ethernet = bytes.fromhex("333300000001 020000000005 86dd")
+    return ethernet + header + datagram(0xFFFF - (sum(words) % 0xFFFF))
 
 
 def port_of(server: socket.socket) -> int:

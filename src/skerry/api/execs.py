@@ -266,7 +266,7 @@ class _Conversation(Response):
         if self._has_stdin:
             size_max = self._call.services.limits.file_bytes_max
             # A person may be typing: there is no limit on how long that takes.
-            async for chunk in self._call.stream(size_max, wait_s=None):
+            async for chunk in self._call.stream(size_max, patient=True):
                 await self._link.write(chunk)
             await self._link.write_eof()
         await gone(receive)

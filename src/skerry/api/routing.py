@@ -71,10 +71,8 @@ class Call:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid("bad_body", f"The body is not what this call takes: {error}.") from None
 
-    async def stream(
-        self, size_max: int, *, wait_s: float | None = _BODY_WAIT_S
-    ) -> AsyncIterator[bytes]:
-        """Yield the body in pieces, as it comes; wait_s: for each of them.
+    async def stream(self, size_max: int, *, patient: bool = False) -> AsyncIterator[bytes]:
+        """Yield the body in pieces, as it comes; patient: however long that takes.
 
         Raises TooLarge(body_too_large), NotAvailable(body_too_slow).
         """
@@ -84,7 +82,7 @@ class Call:
             raise _too_large(size_max)
         total, more = 0, True
         while more:
-            message = await self._received(wait_s)
+            message = await self._received(None if patient else _BODY_WAIT_S)
             more = message.get("more_body", False)
             chunk = message.get("body", b"")
             total += len(chunk)

@@ -20,17 +20,27 @@ __all__ = ["main", "reference"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (None: this process's own) and return its exit code."""
+    _fill_descriptors()
     try:
         options = parse(sys.argv[1:] if arguments is None else arguments)
         code = options if isinstance(options, int) else _run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # Who read our output has gone, as `head` does. Python would say so again at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return code
+
+
+def _fill_descriptors() -> None:
+    """Put /dev/null where stdin, stdout or stderr is closed, before a socket gets that number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, this one
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -49,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
         raise
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        print_error("os_error", f"{where}{error.strerror}.", {}, as_json=options.json)
+        print_error("os_error", f"{where}{error.strerror or error}.", {}, as_json=options.json)
     return 1
 
 

@@ -29,5 +29,5 @@ async def run(options: argparse.Namespace) -> int:
         cloud.calls.open(options.method, options.path, body=body, limit_seconds=None) as response,
     ):
         async for piece in response.pieces():
-            await stdio.write_all(sys.stdout.fileno(), piece)
+            await stdio.write_all(stdio.STDOUT, piece)
     return 0

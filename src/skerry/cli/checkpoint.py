@@ -1,7 +1,6 @@
 """`skerry checkpoint` and `skerry restore`."""
 
 import argparse
-import sys
 
 from skerry.cli import stdio
 from skerry.cli.connection import connect
@@ -103,7 +102,7 @@ async def _file(options: argparse.Namespace) -> int:
         box = cloud.box(options.box)
         async with box.open_from_checkpoint(options.checkpoint, options.path) as pieces:
             async for piece in pieces:
-                await stdio.write_all(sys.stdout.fileno(), piece)
+                await stdio.write_all(stdio.STDOUT, piece)
     return 0
 
 

@@ -1,7 +1,6 @@
 """`skerry console`: a shell in a box."""
 
 import argparse
-import sys
 
 from skerry.cli import relay, tty
 from skerry.cli.connection import connect
@@ -18,7 +17,7 @@ def declare_console(parser: Parser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Open the user's own shell; return what it ended with."""
-    rows, cols = tty.size(sys.stdout.fileno())
+    rows, cols = tty.size(stdio.STDOUT)
     async with connect(options) as cloud:
         box = cloud.box(options.box)
         async with box.console(

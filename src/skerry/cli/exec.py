@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import sys
 
 from skerry import client
 from skerry.base import Invalid, SkerryError
@@ -79,7 +78,7 @@ async def run(options: argparse.Namespace) -> int:
 
 async def _run(box: client.Box, options: argparse.Namespace) -> int:
     with_input = _wants_input(options)
-    rows, cols = tty.size(sys.stdout.fileno())
+    rows, cols = tty.size(stdio.STDOUT)
     kept = options.max_run_after_disconnect
     async with box.open(
         *options.command,
@@ -118,4 +117,4 @@ async def on_terminal(session: client.Session, box: str) -> int:
 def _wants_input(options: argparse.Namespace) -> bool:
     if options.stdin is not None:
         return options.stdin
-    return not options.detach and (options.tty or stdio.is_input(sys.stdin.fileno()))
+    return not options.detach and (options.tty or stdio.is_input(stdio.STDIN))

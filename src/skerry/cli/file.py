@@ -1,7 +1,6 @@
 """`skerry file`: files into a box, out of it, and in it."""
 
 import argparse
-import sys
 from collections.abc import AsyncIterator
 
 from skerry import client, wire
@@ -161,7 +160,7 @@ async def _cat(options: argparse.Namespace) -> int:
         files = cloud.box(options.box).files
         async with files.open(options.path, as_root=options.as_root) as pieces:
             async for piece in pieces:
-                await stdio.write_all(sys.stdout.fileno(), piece)
+                await stdio.write_all(stdio.STDOUT, piece)
     return 0
 
 
@@ -177,7 +176,7 @@ async def _write(options: argparse.Namespace) -> int:
 
 
 async def _input() -> AsyncIterator[bytes]:
-    while data := await stdio.read_some(sys.stdin.fileno()):
+    while data := await stdio.read_some(stdio.STDIN):
         yield data
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from skerry.base import NotAvailable
 from skerry.cli import stdio, tty
+from skerry.cli.stdio import STDERR, STDIN, STDOUT
 from skerry.client import Session
 
-_STDIN, _STDOUT, _STDERR = range(3)
 _AGAIN_SECONDS = 2.0  # a second Ctrl-C within this time ends the session
 _DETACH = b"\x1c"  # Ctrl+\
 
@@ -46,7 +46,7 @@ async def terminal(session: Session) -> int | None:
     Returns None after Ctrl and backslash, which detaches. Raises Interrupted on SIGTERM and SIGHUP. The
     terminal is put back whatever happens.
     """
-    with tty.raw(_STDIN):
+    with tty.raw(STDIN):
         await _Relay(session, with_input=True, is_terminal=True).run()
     return session.exit_code
 
@@ -80,10 +80,10 @@ class _Relay:
 
     async def _output(self) -> None:
         async for stream, data in self._session:
-            await stdio.write_all(_STDOUT if stream == "stdout" else _STDERR, data)
+            await stdio.write_all(STDOUT if stream == "stdout" else STDERR, data)
 
     async def _input(self) -> None:
-        while data := await stdio.read_some(_STDIN):
+        while data := await stdio.read_some(STDIN):
             typed, detach, _ = data.partition(_DETACH) if self._is_terminal else (data, b"", b"")
             try:
                 if typed:
@@ -119,7 +119,7 @@ class _Relay:
             self._wanted.put_nowait(lambda: self._session.signal("INT"))
 
         def resize() -> None:
-            rows, cols = tty.size(_STDOUT)
+            rows, cols = tty.size(STDOUT)
             self._wanted.put_nowait(lambda: self._session.resize(rows, cols))
 
         handled = {signal.SIGTERM: end, signal.SIGHUP: end}

@@ -9,6 +9,8 @@ import os
 import select
 import stat
 
+STDIN, STDOUT, STDERR = range(3)
+
 _READ_BYTES = 64 * 1024
 # A pipe or terminal that polls writable takes this much without blocking (PIPE_BUF).
 _WRITE_BYTES = 4096

@@ -16,9 +16,7 @@ Input: TypeAlias = str | bytes | AsyncIterable[bytes]
 """What a command reads from its stdin."""
 Stream: TypeAlias = Literal["stdout", "stderr"]
 
-# "For ever". A 0 is said to mean that with a terminal, and "at once" without one; a hundred years
-# mean the same to every server.
-_NO_LIMIT = "876000h"
+_NO_LIMIT = "0"  # how the protocol says for ever
 
 # Finds the user's own shell with nothing but a POSIX shell, and runs it as a login shell.
 LOGIN_SHELL = (
@@ -108,7 +106,7 @@ def raw_bytes(value: Argument) -> bytes:
 
 
 def duration_text(seconds: float) -> str:
-    """Return seconds as the protocol writes a duration; infinity is a hundred years."""
+    """Return seconds as the protocol writes a duration; infinity is 0."""
     if seconds == float("inf"):
         return _NO_LIMIT
     return f"{max(1, round(seconds * 1000))}ms"

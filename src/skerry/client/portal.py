@@ -30,6 +30,9 @@ class Portal:
 
         Raises what work raises, RuntimeError after `close`.
         """
+        if not self._thread.is_alive():
+            work.close()
+            raise _closed()
         ended = concurrent.futures.Future[_R]()
         cancel = self._begin(_told(work, ended))
         try:
@@ -41,9 +44,6 @@ class Portal:
             raise
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> "_Cancel":
-        if not self._thread.is_alive():
-            work.close()
-            raise RuntimeError("this client is closed")
         cancel = _Cancel()
         self._loop.call_soon_threadsafe(cancel.begin, work)
         return cancel
@@ -55,6 +55,8 @@ class Portal:
         A block that ends by an error cancels it. Raises what manager raises, rather than the
         block's own error, which then came of it.
         """
+        if not self._thread.is_alive():
+            raise _closed()
         entered = concurrent.futures.Future[_R]()
         ended = concurrent.futures.Future[None]()
         leaving = asyncio.Event()
@@ -83,6 +85,10 @@ class Portal:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("this client is closed")
 
 
 class _Cancel:

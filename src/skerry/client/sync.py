@@ -59,7 +59,7 @@ def _making_box(
     method: Callable[Concatenate[_A, _P], Coroutine[Any, Any, Box]],
 ) -> "Callable[Concatenate[_Face[_A], _P], SyncBox]":
     @functools.wraps(method)
-    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> SyncBox:
+    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> "SyncBox":
         return SyncBox(face.portal, face.portal.wait_for(method(face.real, *args, **kwargs)))
 
     return call
@@ -69,7 +69,7 @@ def _making_boxes(
     method: Callable[Concatenate[_A, _P], Coroutine[Any, Any, list[Box]]],
 ) -> "Callable[Concatenate[_Face[_A], _P], list[SyncBox]]":
     @functools.wraps(method)
-    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> list[SyncBox]:
+    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> "list[SyncBox]":
         boxes = face.portal.wait_for(method(face.real, *args, **kwargs))
         return [SyncBox(face.portal, box) for box in boxes]
 
@@ -91,7 +91,7 @@ def _opening_session(
 ) -> "Callable[Concatenate[_Face[_A], _P], AbstractContextManager[SyncSession]]":
     @functools.wraps(method)
     @contextmanager
-    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> Generator[SyncSession]:
+    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> "Generator[SyncSession]":
         with face.portal.inside(method(face.real, *args, **kwargs)) as session:
             yield SyncSession(face.portal, session)
 

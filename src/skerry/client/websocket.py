@@ -12,7 +12,7 @@ from wsproto import events as ws
 from wsproto.connection import ConnectionState
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from skerry.base import Failed, SkerryError, TooLarge
+from skerry.base import Failed, NotAvailable, SkerryError, TooLarge
 from skerry.client.endpoint import Endpoint, open_streams
 from skerry.client.errors import connection_lost, error_of, timed_out
 
@@ -61,7 +61,7 @@ class WebSocket:
                 else:
                     self._answer(event)
             if not self._ended:
-                self._take(await self._heard())
+                await self._take_more()
         return None
 
     def _joined(self, event: ws.TextMessage | ws.BytesMessage) -> bytes | str | None:
@@ -89,6 +89,16 @@ class WebSocket:
             if self._protocol.state is ConnectionState.REMOTE_CLOSING:
                 self._send(event.response())
             self._ended = True
+
+    async def _take_more(self) -> None:
+        try:
+            data = await self._heard()
+        except NotAvailable:
+            if not self._ended:
+                raise
+        else:
+            if not self._ended:  # what comes after our own goodbye is nobody's business
+                self._take(data)
 
     async def _heard(self) -> bytes:
         """Return the bytes that come next; ask whether the server lives when none do."""
@@ -141,6 +151,7 @@ class WebSocket:
             async with asyncio.timeout(_CLOSE_SECONDS_MAX):
                 if not self._ended:
                     self._send(ws.CloseConnection(code=1000))
+                    self._ended = True
                 self._writer.close()
                 await self._writer.wait_closed()
         self.abort()

@@ -32,6 +32,7 @@ _KILLED_CODE = 128 + kernel.SIGKILL
 _DEATH_NS_MAX = 10 * 10**9
 _CLIENTS_MAX = 64
 _NS_PER_MS = 10**6
+_WAIT_MS_MAX = 3_600_000  # poll(2) takes an int; then the loop just looks again
 
 
 class Session:
@@ -298,7 +299,7 @@ class Session:
         return None if limit_ns is None else _after(self._alone_since_ns, limit_ns)
 
     def _wait_ms(self) -> int | None:
-        """Return how long nothing need be done, None for ever."""
+        """Return how long nothing need be done at most, None for ever."""
         deadlines = [
             self._kill_at_ns,
             _after(self._killed_at_ns, _DEATH_NS_MAX),
@@ -308,7 +309,7 @@ class Session:
         ]
         waits = [deadline - self._now_ns for deadline in deadlines if deadline is not None]
         future = [wait for wait in waits if wait > 0]
-        return -(-min(future) // _NS_PER_MS) if future else None
+        return min(-(-min(future) // _NS_PER_MS), _WAIT_MS_MAX) if future else None
 
 
 def count_ooms(request: Request) -> int:

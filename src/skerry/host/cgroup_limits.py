@@ -159,5 +159,7 @@ def _below_use() -> Conflict:
 
 
 def _number(path: str) -> int:
-    with open(path, encoding="ascii") as file:
-        return int(file.read())
+    words = read_words(path)
+    if not words:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    return int(words[0])

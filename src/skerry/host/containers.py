@@ -22,7 +22,8 @@ from skerry.base import Conflict, Failed, NotAvailable
 from skerry.host import cgroup_limits, cgroups, lxc_config, process, seccomp
 from skerry.host.cgroup_limits import INNER
 from skerry.host.cgroups import Tree
-from skerry.host.mount_points import prepare_mount_points
+from skerry.host.devices import DeviceGuard
+from skerry.host.mount_points import prepare_mount_points, withhold
 from skerry.host.seam import BoxLimits, BoxStart, Running
 
 # Starts at once. More would only wait for each other in the kernel; see docs/log.md.
@@ -80,7 +81,7 @@ class Containers:
 
         `program` is the seccomp program, which also holds for all that enters boxes.
 
-        Raises NotAvailable(cgroups_missing, seccomp_missing, command_missing).
+        Raises NotAvailable(cgroups_missing, seccomp_missing, devices_open, command_missing).
         """
         self._instance = instance
         self._ids_base = ids_base
@@ -91,6 +92,7 @@ class Containers:
         self.layout = cgroups.find_layout(os.path.join(run_directory, "cgroup2"))
         cgroups.enable_controllers(self.layout, instance)
         self.program = seccomp.build_program()
+        self._devices = DeviceGuard()
         self._runtime = _installed("lxc-start", "lxc")
         self._init_program = _installed("catatonit", "catatonit")
         # Boxes are started from threads that live under the filter, so that it holds for the box's
@@ -108,14 +110,16 @@ class Containers:
     def close(self) -> None:
         """Let the start threads end, after the starts in progress. Boxes run on."""
         self._confined.shutdown()
+        self._devices.close()
 
     # -- life --
 
     def start(self, start: BoxStart, disk: str, checkpoints: str) -> Running:
-        """Start a box on its disk; checkpoints (a directory) is seen in it, read-only.
+        """Start a box on its disk, which has its checkpoints in a directory of that name.
 
         Afterwards its limits hold and execs may enter. A box that runs already gets its limits
-        again and is otherwise left alone. The network is added by the caller.
+        again and is otherwise left alone. The caller adds the network and shows it the
+        checkpoints, which it will not be able to change.
 
         Raises NotAvailable(box_start_failed, cgroups_missing); nothing half made stays then.
         """
@@ -128,8 +132,9 @@ class Containers:
         self._clear(start.box_id)
         cgroups.enable_controllers(self.layout, self._instance)
         prepare_mount_points(disk)
+        withhold(checkpoints, lxc_config.NOBODY)
         try:
-            return self._start_new(start, disk, checkpoints)
+            return self._start_new(start, disk)
         except BaseException:
             self._clear(start.box_id)
             raise
@@ -169,8 +174,8 @@ class Containers:
                 left |= set(cgroups.list_children(directory))
         for box_id in sorted(left - live.keys()):
             self._clear(box_id)
-        for box_id in live:
-            cgroups.withdraw_delegation(self._group(box_id).child(INNER))
+        for box_id in live:  # one whose start was cut off runs without
+            self._guard(self._group(box_id))
 
     # -- while it runs --
 
@@ -192,14 +197,17 @@ class Containers:
     def set_hostname(self, box_id: str, hostname: str) -> None:
         """Give a running box another host name at once. Raises Conflict(box_not_running)."""
         first = self._first(box_id)
-        namespace = os.open(f"/proc/{first.init_pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            # Asked again after the file is open: now it is that of this process and no other's.
-            if _started_ticks(first.init_pid) != first.started_ticks:
-                raise _not_running(box_id)
-            _set_hostname(namespace, hostname)
-        finally:
-            os.close(namespace)
+            namespace = os.open(f"/proc/{first.init_pid}/ns/uts", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                # Asked again after the file is open: now it is that of this process for sure.
+                if _started_ticks(first.init_pid) != first.started_ticks:
+                    raise _not_running(box_id)
+                _set_hostname(namespace, hostname)
+            finally:
+                os.close(namespace)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise _not_running(box_id) from error
 
     def entry(self, box_id: str) -> BoxEntry:
         """Return what an exec needs to enter a running box. Raises Conflict(box_not_running)."""
@@ -219,7 +227,7 @@ class Containers:
 
     # -- starting --
 
-    def _start_new(self, start: BoxStart, disk: str, checkpoints: str) -> Running:
+    def _start_new(self, start: BoxStart, disk: str) -> Running:
         box_id = start.box_id
         directory = os.path.join(self._configs, box_id)
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -228,7 +236,6 @@ class Containers:
             lxc_config.ContainerConfig(
                 hostname=start.hostname,
                 disk=os.path.abspath(disk),
-                checkpoints=os.path.abspath(checkpoints),
                 init_program=self._init_program,
                 first_id=self._ids_base + start.slot * lxc_config.IDS_PER_BOX,
                 group=self._group(box_id).path,
@@ -259,7 +266,11 @@ class Containers:
 
     def _settle(self, group: Tree, limits: BoxLimits) -> None:
         cgroup_limits.write_limits(group, limits)
+        self._guard(group)
+
+    def _guard(self, group: Tree) -> None:
         cgroups.withdraw_delegation(group.child(INNER))
+        self._devices.attach(group.unified)
 
     def _make_own_group(self, box_id: str) -> str:
         directory = self._group(box_id).child(INNER).unified

@@ -35,6 +35,8 @@ _LINES_KEPT = 30  # what an error shows of the build's last words
 _LINE_BYTES_MAX = 16 * 1024
 _STEP = "skerry step: "  # begins the lines by which the script tells how far it is
 _TOLD = (_STEP, "I: ", "Setting up ")
+# Of mmdebstrap's own lines, those that say nothing about how far it is.
+_NOT_TOLD = ("I: chroot architecture", "I: skipping", "I: automatically", "I: success")
 
 # Passed on to the build: how the host reaches the world, and where it gets packages from.
 _PASSED_ON = (
@@ -275,7 +277,7 @@ def _read_lines(
             if not text:
                 continue
             last_lines.append(text)
-            if text.startswith(_TOLD):
+            if text.startswith(_TOLD) and not text.startswith(_NOT_TOLD):
                 progress(text.removeprefix(_STEP).removeprefix("I: "))
 
 

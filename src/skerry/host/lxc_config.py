@@ -10,6 +10,8 @@ Why it is as it is:
 - /proc and /sys: the runtime's read-only mounts in them guard against accidents, not against root
   in the box, who may undo them in its own mount namespace. What guards the host is that its files
   there belong to the host's root, an id that the box does not have. So nothing is masked on top.
+  The same holds for every flag of a mount, `nodev` and read-only included (`devices`,
+  `mount_points.withhold`).
 - /dev/.lxc/proc and sys: unobstructed second mounts. The kernel lets a nested user namespace mount
   /proc only where one without covered parts is in sight; rootless containers, and the sandboxes of
   coding agents, do that.
@@ -23,6 +25,9 @@ from dataclasses import dataclass
 from skerry.host.cgroup_limits import INNER, Setting
 
 IDS_PER_BOX = 65536
+NOBODY = IDS_PER_BOX
+"""An owner on disk whom no box has an id for: files of his are the host's alone to change."""
+
 INIT_PATH = "/.skerry/init"
 
 # What root in a box cannot have, even over its own namespaces; by number for those that enter a box
@@ -52,7 +57,6 @@ class ContainerConfig:
 
     hostname: str
     disk: str
-    checkpoints: str
     init_program: str
     first_id: int
     group: str

@@ -1,7 +1,7 @@
-"""The few directories of a box's disk that its container is mounted on. Knows no container.
+"""The few directories that a container is mounted on, and those that it may see and not change.
 
-Whoever was root in the box may have put anything in their place, such as links to files of the
-host. Nothing here follows a link: every name is looked up in a directory that is already open.
+Whoever was root in a box may have put anything on its disk, such as links to files of the host.
+Nothing here follows a link: every name is looked up in a directory that is already open.
 """
 
 import os
@@ -29,6 +29,21 @@ def prepare_mount_points(disk: str) -> None:
             os.close(ours)
     finally:
         os.close(root)
+
+
+def withhold(directory: str, owner: int) -> None:
+    """Make directory one that all may look into and only root of the host may change.
+
+    owner is an id that no box has. What is mounted read-only into a box is not safe by that alone:
+    its root may mount it again in another way. Whoever has no name for the owner has no power over
+    what he owns. Raises FileNotFoundError where there is no directory.
+    """
+    descriptor = os.open(directory, _DIRECTORY)
+    try:
+        os.fchown(descriptor, owner, owner)
+        os.fchmod(descriptor, 0o755)
+    finally:
+        os.close(descriptor)
 
 
 def _ensure(

@@ -12,8 +12,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Collection, Sequence
-from contextlib import ExitStack
+from collections.abc import Collection, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Self
@@ -98,7 +98,7 @@ class Network:
         addresses of network already, NotAvailable(network_unavailable) with what is missing.
         """
         plan = network_plan(instance, network, allowed_private, connections_max)
-        with RouteSocket() as host:
+        with _kernel_asked("The boxes' network could not be set up"), RouteSocket() as host:
             _refuse_taken_range(plan, host)
             missing = _enforce(plan)
             host.set_link_up(_LOOPBACK)
@@ -112,12 +112,18 @@ class Network:
     def attach(self, pid: int, slot: int, box_id: str) -> IPv4Address:
         """Give the box whose first process is pid its `eth0`, `lo` and routes; return its address.
 
-        Takes 2 ms; one box at a time. A box that has all this already keeps it; a half made link, or one that a box
-        of this slot left, is replaced first. box_id is noted at the link. Raises
-        Conflict(box_not_running), Invalid(network_full), NotAvailable(network_unavailable).
+        Takes 2 ms; one box at a time. A box that has all this already keeps it; a half made link,
+        or one that a box of this slot left, is replaced first; one that fails half way goes with
+        the box. box_id is noted at the link. Raises Conflict(box_not_running),
+        Invalid(network_full), NotAvailable(network_unavailable).
         """
         address = self.plan.address(slot)
-        with self._in_turn, network_namespace_of(pid) as namespace, RouteSocket() as host:
+        with (
+            self._in_turn,
+            network_namespace_of(pid) as namespace,
+            _kernel_asked(f"The network of {box_id} could not be made"),
+            RouteSocket() as host,
+        ):
             # The note is written last: who carries it is complete, and of this very start.
             note = f"{box_id} net:[{os.fstat(namespace).st_ino}]"
             existing = host.link(self.plan.link_name(slot))
@@ -125,14 +131,7 @@ class Network:
                 return address
             if existing is not None:
                 host.delete_link(existing.index)
-            try:
-                self._make_link(host, namespace, slot, note)
-            except OSError as error:
-                self._remove_half_made(host, slot)
-                raise NotAvailable(
-                    "network_unavailable",
-                    f"The network of {box_id} could not be made: {error}. Start the box again.",
-                ) from error
+            self._make_link(host, namespace, slot, note)
         return address
 
     def forget(self, slot: int) -> None:
@@ -143,21 +142,17 @@ class Network:
         """
         if _CANNOT_FORGET in self.missing:
             return
-        try:
+        with _kernel_asked("The connections of an ended box are still remembered"):
             forget_connections(self.plan.address(slot))
-        except OSError as error:
-            raise NotAvailable(
-                "network_unavailable", f"The kernel kept a box's connections: {error}. Try again."
-            ) from error
 
     def sweep(self, slots: Collection[int]) -> list[str]:
         """Remove the links of boxes whose slots are not among these; return their names.
 
         A box's link goes with its namespace; what is found here was kept by something that
-        outlived its box. Takes up to 40 ms a link.
+        outlived its box. Takes up to 40 ms a link. Raises NotAvailable(network_unavailable).
         """
         removed: list[str] = []
-        with RouteSocket() as host:
+        with _kernel_asked("Links of ended boxes could not be removed"), RouteSocket() as host:
             for link in self._links(host):
                 slot = self.plan.link_slot(link.name)
                 if slot is not None and slot not in slots:
@@ -183,9 +178,9 @@ class Network:
         """Remove rules, links and the gateway's address; boxes that run are left without network.
 
         For uninstalling and for tests: a daemon that stops leaves everything as it is.
-        net.ipv4.ip_forward stays on.
+        net.ipv4.ip_forward stays on. Raises NotAvailable(network_unavailable).
         """
-        with RouteSocket() as host:
+        with _kernel_asked("The boxes' network could not be removed"), RouteSocket() as host:
             for link in self._links(host):
                 host.delete_link(link.index)
             _drop_gateways(self.plan, host, keep=None)
@@ -230,16 +225,21 @@ class Network:
         host.add_neighbour(index, address, _box_mac(slot))
         return index
 
-    def _remove_half_made(self, host: RouteSocket, slot: int) -> None:
-        link = host.link(self.plan.link_name(slot))
-        if link is not None:
-            host.delete_link(link.index)
-
     def _links(self, host: RouteSocket) -> list[Link]:
         return [link for link in host.links() if link.name.startswith(self.plan.link_prefix)]
 
 
 _CANNOT_FORGET = "forgetting the connections of boxes that ended (CONFIG_NF_CT_NETLINK)"
+
+
+@contextmanager
+def _kernel_asked(failure: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotAvailable(
+            "network_unavailable", f"{failure}: {error}. Try again; see `skerry doctor`."
+        ) from error
 
 
 def _enforce(plan: NetworkPlan) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ old tree into the new one, under names that change on the way: a new file begins
 what is in the way of another is moved aside first. So the commands are carried out here on a tree
 of just the names that they touch; what has another place at the end than at the start is a change.
 Of a file that had several names before, changed contents are told under one of them.
+
+New times alone are no change: whatever is made in a directory gives it some, reading may too, and
+the kernel tells of times also where it only wrote an inode again.
 """
 
 import struct
-from collections.abc import Iterator
 
 from skerry.base import Failed, LimitReached
 from skerry.host.seam import DiskChange
@@ -18,29 +20,30 @@ _VERSION_BYTES = 4
 _HEADER = struct.Struct("<IHI")  # length of the attributes, command, checksum
 _ATTRIBUTE = struct.Struct("<HH")  # type, length
 
-_SNAPSHOT = 2  # names the snapshot itself: nothing in it
+_OF_NO_INTEREST = frozenset({2, 20})  # the name of the snapshot itself, times
 _MAKE = frozenset({3, 4, 5, 6, 7, 8})  # file, directory, node, FIFO, socket, symbolic link
 _RENAME, _LINK, _UNLINK, _RMDIR = 9, 10, 11, 12
 _CONTENT = frozenset({15, 16, 17, 22})  # write, clone, truncate, update_extent
 _METADATA = frozenset({13, 14, 18, 19})  # set and remove xattr, chmod, chown
-_UTIMES, _END = 20, 21
+_END = 21
 _PATH, _PATH_TO, _PATH_LINK = 15, 16, 17  # attribute types
 
-# For each change at most this many things are kept in memory: itself, and directories on the way.
-_TOUCHED_PER_CHANGE = 4
+# For each change at most this many things are kept in memory: itself, the names that it had for a
+# while, and directories on the way.
+_KEPT_PER_CHANGE = 8
 
 
 class _Inode:
     """A thing that was touched. old_path: where it was in the old tree, None for what is new."""
 
-    __slots__ = ("birth", "children", "content", "metadata", "names", "old_path", "times")
+    __slots__ = ("birth", "children", "content", "metadata", "names", "old_path")
 
     def __init__(self, old_path: bytes | None, birth: "_Name | None") -> None:
         self.old_path = old_path
         self.birth = birth
         self.names: set[_Name] = set() if birth is None else {birth}
         self.children: dict[bytes, _Inode | None] = {}  # None: the old name is gone
-        self.content = self.metadata = self.times = False
+        self.content = self.metadata = False
 
 
 _Name = tuple[_Inode, bytes]  # a directory, and a name in it
@@ -56,6 +59,7 @@ class SendStream:
         self._ended = False
         self._top = _Inode(b"", None)
         self._touched = [self._top]
+        self._kept = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next piece.
@@ -91,54 +95,25 @@ class SendStream:
             raise _unreadable("it ended too soon")
         deleted: set[bytes] = set()
         moved: list[tuple[bytes, bytes | None]] = []  # to, from; from None: it is new
-        altered: set[_Inode] = set()  # those whose times had to change with their names
+        found: list[DiskChange] = []
         for inode in self._touched:
-            self._follow(inode, deleted, moved, altered)
-        found = [_moved(path, old_path, deleted) for path, old_path in moved]
-        replaced = deleted & {path for path, _ in moved}
+            _follow(inode, deleted, moved)
+            if inode.old_path is not None and (inode.names or inode is self._top):
+                if inode.content:
+                    found.append(DiskChange(_text(_place(inode)), "modified"))
+                elif inode.metadata:
+                    found.append(DiskChange(_text(_place(inode)), "metadata"))
+        found += [_moved(path, old_path, deleted) for path, old_path in moved]
+        replaced = {path for path, _ in moved}
         found += [DiskChange(_text(path), "deleted") for path in deleted - replaced]
-        found += self._alterations(altered)
         if len(found) > self._changes_max:
             raise self._too_many()
         return sorted(found, key=lambda change: (change.path, change.kind != "renamed"))
 
-    def _follow(
-        self,
-        inode: _Inode,
-        deleted: set[bytes],
-        moved: list[tuple[bytes, bytes | None]],
-        altered: set[_Inode],
-    ) -> None:
-        """Find out where a thing went: add to what was deleted, moved and altered."""
-        gone = inode.birth is not None and inode.birth not in inode.names
-        fresh = [name for name in inode.names if name != inode.birth]
-        if inode.birth is not None and (gone or fresh):
-            altered.add(inode)
-        if gone and inode.birth is not None:
-            altered.add(inode.birth[0])
-        altered.update(directory for directory, _ in fresh)
-        source = inode.old_path if gone else None
-        if source is not None and not fresh:
-            deleted.add(source)
-        for path in sorted(_path(directory, name) for directory, name in fresh):
-            moved.append((path, source))
-            source = None  # it moved to the first, the others are names in addition
-
-    def _alterations(self, altered: set[_Inode]) -> Iterator[DiskChange]:
-        """Yield what else than its place changed in each old thing that is still there."""
-        for inode in self._touched:
-            if inode.old_path is None or not (inode.names or inode is self._top):
-                continue
-            if inode.content:
-                yield DiskChange(_text(_place(inode)), "modified")
-            # New times alone say nothing where a new name, or an entry of a directory, explains it.
-            elif inode.metadata or (inode.times and inode not in altered):
-                yield DiskChange(_text(_place(inode)), "metadata")
-
     def _take(self, command: int, attributes: dict[int, bytes]) -> None:
         if command == _END:
             self._ended = True
-        elif command == _SNAPSHOT:
+        elif command in _OF_NO_INTEREST:
             pass
         elif command in _MAKE:
             self._put(self._new(_Inode(None, None)), attributes[_PATH])
@@ -152,16 +127,18 @@ class SendStream:
             self._look_up(attributes[_PATH]).content = True
         elif command in _METADATA:
             self._look_up(attributes[_PATH]).metadata = True
-        elif command == _UTIMES:
-            self._look_up(attributes[_PATH]).times = True
         else:
             raise _unreadable(f"it has a command {command}")
 
     def _new(self, inode: _Inode) -> _Inode:
         self._touched.append(inode)
-        if len(self._touched) > self._changes_max * _TOUCHED_PER_CHANGE:
-            raise self._too_many()
+        self._count()
         return inode
+
+    def _count(self) -> None:
+        self._kept += 1
+        if self._kept > self._changes_max * _KEPT_PER_CHANGE:
+            raise self._too_many()
 
     def _look_up(self, path: bytes) -> _Inode:
         inode = self._top
@@ -193,6 +170,7 @@ class SendStream:
             in_the_way.names.discard((directory, name))
         directory.children[name] = inode
         inode.names.add((directory, name))
+        self._count()
 
     def _remove(self, path: bytes) -> _Inode:
         directory, name = self._parent(path)
@@ -218,6 +196,22 @@ def _attributes(data: bytearray, position: int, end: int) -> dict[int, bytes]:
             found[kind] = bytes(data[position : position + length])
         position += length
     return found
+
+
+def _follow(inode: _Inode, deleted: set[bytes], moved: list[tuple[bytes, bytes | None]]) -> None:
+    """Find out where a thing went: add it to what was deleted or moved."""
+    gone = inode.birth is not None and inode.birth not in inode.names
+    fresh = sorted(
+        _path(directory, name)
+        for directory, name in inode.names
+        if (directory, name) != inode.birth
+    )
+    source = inode.old_path if gone else None
+    if source is not None and not fresh:
+        deleted.add(source)
+    for path in fresh:
+        moved.append((path, source))
+        source = None  # it moved to the first, the others are names in addition
 
 
 def _place(inode: _Inode) -> bytes:

@@ -22,6 +22,7 @@ Id = Annotated[str, Meta(extra_json_schema={"pattern": "^[a-z0-9_-]{1,63}$"})]
 SignalName = Annotated[
     str,
     Meta(
+        min_length=1,
         max_length=12,
         extra_json_schema={
             "pattern": "^(SIG)?(INT|TERM|HUP|KILL|QUIT|USR1|USR2|STOP|CONT|TSTP|WINCH)$"
