@@ -45,10 +45,8 @@ def result(
     aim: float | None = None,
 ) -> Result:
     """Return the line for values."""
-    return Result(
-        name, unit, len(values), *(round(percentile(values, s), 2) for s in (0.5, 0.95, 0.99)),
-        must, aim,
-    )  # fmt: skip
+    p50, p95, p99 = (round(percentile(values, share), 2) for share in (0.5, 0.95, 0.99))
+    return Result(name, unit, len(values), p50, p95, p99, must, aim)
 
 
 def machine() -> str:

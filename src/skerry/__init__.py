@@ -4,8 +4,7 @@
 Skerry that must start small (the process that holds an exec, above all) do not pay for them.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # a type checker takes the name for true; `typing` itself is much to import
 if TYPE_CHECKING:
     from skerry.client import Box, Cloud, SyncBox, SyncCloud, connect, connect_sync
 
@@ -13,7 +12,7 @@ __version__ = "0.1.0"
 __all__ = ["Box", "Cloud", "SyncBox", "SyncCloud", "__version__", "connect", "connect_sync"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - the module protocol (PEP 562) says Any
+def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'skerry' has no attribute {name!r}")
     import skerry.client  # noqa: PLC0415 - late on purpose, see the module's docstring

@@ -5,7 +5,6 @@ The only place that knows every part. What each part does, it does not know.
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import sys
@@ -17,11 +16,11 @@ import uvloop
 
 from skerry import accounts, api, boxes
 from skerry.api import Services
-from skerry.base import NotAvailable
 from skerry.config import Settings
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
 from skerry.host.database import Database
+from skerry.host.lock import hold_directory
 from skerry.host.machine import LinuxMachine
 from skerry.host.seam import BoxLimits, Machine
 
@@ -47,7 +46,7 @@ async def _serve(settings: Settings, wrap: Wrap) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _only_daemon(settings.data):
+    with hold_directory(settings.data):
         async with _machine(settings) as machine, _domains(settings, wrap(machine)) as services:
             await _run_parts(settings, services, machine, stop)
 
@@ -79,22 +78,6 @@ async def _run_parts(
 
 def _say_ready(settings: Settings, url: str) -> None:
     print(f"skerry is ready: {url}, {settings.data / SOCKET}", file=sys.stderr, flush=True)  # noqa: T201 - the ready line
-
-
-@contextlib.contextmanager
-def _only_daemon(data: Path) -> "contextlib._GeneratorContextManager[None]":
-    """Hold the data directory's lock. Raises NotAvailable(already_running)."""
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotAvailable(
-                "already_running", f"A daemon runs on {data} already. Stop it, or use another --data."
-            ) from None
-        yield
-    finally:
-        os.close(lock)
 
 
 @contextlib.asynccontextmanager
@@ -138,7 +121,9 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
             accounts=accounts.Accounts(database=database, clock=clock, entropy=entropy),
             limits=limits_of(settings),
             instance=settings.instance,
-            doctor=lambda: [msgspec.to_builtins(check) for check in checks.check_machine(str(settings.data))],
+            doctor=lambda: [
+                msgspec.to_builtins(check) for check in checks.check_machine(str(settings.data))
+            ],
         )
     finally:
         database.close()

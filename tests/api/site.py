@@ -112,7 +112,11 @@ class ScriptedMachine(SimulatedMachine):
         return [link.state for link in self.links if link.state.box_id == box_id]
 
     async def end_session(
-        self, box_id: str, session_id: str, signal: int, grace_ns: int
+        self,
+        box_id: str,  # noqa: ARG002
+        session_id: str,
+        signal: int,
+        grace_ns: int,
     ) -> int | None:
         """Note it."""
         self.ended.append(f"{session_id} {signal} {grace_ns}")
@@ -121,7 +125,7 @@ class ScriptedMachine(SimulatedMachine):
                 link.state = dataclasses.replace(link.state, exit_code=128 + signal)
         return 128 + signal
 
-    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:
+    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:  # noqa: ARG002
         """Open the one disk."""
         return os.open(self.disk, os.O_PATH | os.O_DIRECTORY)
 

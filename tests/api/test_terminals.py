@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.site import ScriptedLink, Site, silent, tell
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from skerry.api import terminals
 from skerry.base import NotAvailable
 from skerry.host.seam import Exit, Output
-from tests.api.site import ScriptedLink, Site, silent, tell
 
 EXEC = "/v1/sprites/dev/exec"
 
 
-async def says(link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+async def says(_link: ScriptedLink) -> AsyncIterator[Output | Exit]:
     yield Output("stdout", b"out")
     yield Output("stderr", b"err")
     yield Exit(7)
@@ -41,7 +41,7 @@ async def messages(socket: ClientConnection) -> list[Any]:
     told: list[Any] = []
     with contextlib.suppress(ConnectionClosedError):
         async for message in socket:
-            told.append(json.loads(message) if isinstance(message, str) else message)
+            told += [json.loads(message) if isinstance(message, str) else message]
     return told
 
 
@@ -224,7 +224,7 @@ def test_an_exec_needs_a_token_that_may(tmp_path: Path, scope: str | None, statu
 
 
 def test_a_session_that_breaks_says_why(tmp_path: Path) -> None:
-    async def breaks(link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+    async def breaks(_link: ScriptedLink) -> AsyncIterator[Output | Exit]:
         yield Output("stdout", b"out")
         raise NotAvailable("session_lost", "It is gone. Look again.")
 
@@ -262,7 +262,7 @@ def test_a_client_that_says_what_cannot_be_is_told(
 def test_a_client_that_does_not_read_holds_the_command_back(tmp_path: Path) -> None:
     pulled: list[int] = []
 
-    async def floods(link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+    async def floods(_link: ScriptedLink) -> AsyncIterator[Output | Exit]:
         for number in range(100):
             pulled.append(number)
             yield Output("stdout", b"x" * (1 << 20))
@@ -296,7 +296,7 @@ def test_a_client_that_hears_nothing_gets_a_sign_of_life(
 
 
 def test_a_limit_that_was_hit_is_told_with_the_exit(tmp_path: Path) -> None:
-    async def dies(link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+    async def dies(_link: ScriptedLink) -> AsyncIterator[Output | Exit]:
         yield Exit(137, "Out of memory.")
 
     async def story(site: Site) -> None:

@@ -1,6 +1,7 @@
 """Boxes over the simulated machine: what users do, and what they are told."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -11,8 +12,8 @@ from skerry import boxes
 from skerry.base import Conflict, LimitReached, NotAvailable, NotFound
 from skerry.boxes import Boxes, CreateSpec
 from skerry.boxes.upkeep import fill_ready, look, purge_due
-from skerry.host.seam import ExecSpec
-from skerry.testing import House
+from skerry.host.seam import ExecSpec, Output
+from skerry.testing import House, SimulatedMachine, World
 from skerry.testing.contract import run
 
 Story: TypeAlias = Callable[[Boxes], Awaitable[None]]
@@ -31,6 +32,11 @@ def tell(folder: Path, story: Story, house: House | None = None) -> House:
     return house
 
 
+def world(b: Boxes) -> World:
+    assert isinstance(b.machine, SimulatedMachine)
+    return b.machine.world
+
+
 async def write(b: Boxes, name: str, path: str, text: str) -> None:
     view = boxes.page(b, name, 1)[0]
     await run(b.machine, "tee", path, stdin=text.encode(), box=view.box.box_id)
@@ -38,7 +44,7 @@ async def write(b: Boxes, name: str, path: str, text: str) -> None:
 
 async def read(b: Boxes, name: str, path: str) -> str:
     link = await boxes.execute(b, name, ExecSpec(argv=[b"cat", path.encode()]))
-    return "".join([e.data.decode() async for e in link.events() if hasattr(e, "data")])
+    return "".join([e.data.decode() async for e in link.events() if isinstance(e, Output)])
 
 
 def test_a_box_is_created_running_and_listed(tmp_path: Path) -> None:
@@ -59,14 +65,14 @@ def test_a_name_belongs_to_one_box(tmp_path: Path) -> None:
         )
 
         assert sum(isinstance(d, Conflict) and d.code == "name_taken" for d in done) == 4
-        assert len(b.machine.world.boxes) == 1  # pyright: ignore
+        assert len(world(b).boxes) == 1
 
     tell(tmp_path, story)
 
 
 def test_a_create_that_fails_leaves_nothing(tmp_path: Path) -> None:
     async def story(b: Boxes) -> None:
-        b.machine.world.starts_fail = True  # pyright: ignore
+        world(b).starts_fail = True
         with pytest.raises(NotAvailable):
             await boxes.create(b, CreateSpec(name="dev"))
 
@@ -97,10 +103,10 @@ def test_a_restore_whose_box_does_not_start_again_has_lost_nothing(tmp_path: Pat
         await boxes.create(b, CreateSpec(name="dev"))
         await write(b, "dev", "/note", "good")
         await boxes.checkpoint(b, "dev")
-        b.machine.world.starts_fail = True  # pyright: ignore
+        world(b).starts_fail = True
         with pytest.raises(NotAvailable):
             await boxes.restore(b, "dev", "v1")
-        b.machine.world.starts_fail = False  # pyright: ignore
+        world(b).starts_fail = False
 
         assert [c.name for c in boxes.list_checkpoints(b, "dev")] == ["v1", "auto-2"]
         assert await read(b, "dev", "/note") == "good"
@@ -144,7 +150,7 @@ def test_a_fork_has_the_disk_and_an_identity_of_its_own(tmp_path: Path) -> None:
 def test_forks_are_made_all_or_none(tmp_path: Path) -> None:
     async def story(b: Boxes) -> None:
         await boxes.create(b, CreateSpec(name="dev"))
-        b.machine.world.starts_fail = True  # pyright: ignore
+        world(b).starts_fail = True
         with pytest.raises(NotAvailable):
             await boxes.fork(b, "dev", None, ["f-0", "f-1", "f-2"])
 
@@ -185,10 +191,10 @@ def test_an_exec_wakes_a_cold_box_and_one_that_died(tmp_path: Path) -> None:
         assert boxes.page(b, "dev", 1)[0].status == "cold"
         assert await read(b, "dev", "/etc/hostname") == "dev\n"
 
-        b.machine.world.running.clear()  # pyright: ignore
+        world(b).running.clear()
         assert await read(b, "dev", "/etc/hostname") == "dev\n"
 
-        b.machine.world.running.clear()  # pyright: ignore
+        world(b).running.clear()
         await look(b)
         assert boxes.page(b, "dev", 1)[0].status == "cold"
 
@@ -197,9 +203,7 @@ def test_an_exec_wakes_a_cold_box_and_one_that_died(tmp_path: Path) -> None:
 
 def test_a_ready_box_is_taken_by_the_next_create(tmp_path: Path) -> None:
     house = House(tmp_path)
-    house.rules = house.rules.__class__(
-        **{f: getattr(house.rules, f) for f in house.rules.__slots__} | {"ready_boxes": 1}
-    )
+    house.rules = dataclasses.replace(house.rules, ready_boxes=1)
 
     async def story(b: Boxes) -> None:
         await fill_ready(b)
@@ -209,7 +213,7 @@ def test_a_ready_box_is_taken_by_the_next_create(tmp_path: Path) -> None:
 
         assert view.box.box_id == ready.box_id
         assert await read(b, "dev", "/etc/hostname") == "dev\n"
-        assert b.machine.world.hostnames[ready.box_id] == "dev"  # pyright: ignore
+        assert world(b).hostnames[ready.box_id] == "dev"
 
     tell(tmp_path, story, house)
 
@@ -229,9 +233,7 @@ def test_a_new_daemon_adopts_what_runs(tmp_path: Path) -> None:
 
 def test_there_are_only_so_many_boxes(tmp_path: Path) -> None:
     house = House(tmp_path)
-    house.rules = house.rules.__class__(
-        **{f: getattr(house.rules, f) for f in house.rules.__slots__} | {"boxes_max": 1}
-    )
+    house.rules = dataclasses.replace(house.rules, boxes_max=1)
 
     async def story(b: Boxes) -> None:
         await boxes.create(b, CreateSpec())
@@ -253,6 +255,17 @@ def test_an_image_may_be_built_on_another_saved_replaced_and_deleted(tmp_path: P
         await boxes.create(b, CreateSpec(name="y", image="mine"))
         assert await read(b, "y", "/mine") == "1"
         await boxes.delete_image(b, "mine")
-        assert len(b.machine.world.images) == 2  # pyright: ignore
+        assert len(world(b).images) == 2
+
+    tell(tmp_path, story)
+
+
+def test_nothing_is_built_on_an_image_that_came_from_outside(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.import_image(b, "base", "/from/outside", lambda _: None)
+
+        with pytest.raises(Conflict) as caught:
+            await boxes.build_image(b, "dev", "dev", lambda _: None)
+        assert caught.value.code == "parent_not_built"
 
     tell(tmp_path, story)

@@ -124,6 +124,16 @@ class Line:
                 pass
 
 
+async def stands_still(count: Callable[[], int]) -> None:
+    """Return when count has grown and then does not for many turns of the loop, which runs both
+    ends of the connection."""
+    before, turns = 0, 0
+    while turns < 100:
+        await asyncio.sleep(0)
+        turns = turns + 1 if count() == before and before else 0
+        before = count()
+
+
 Script = Callable[[Line], Awaitable[None]]
 
 
@@ -133,7 +143,7 @@ class Peer:
 
     endpoint: Endpoint
     connections: int = 0
-    failures: list[BaseException] = field(default_factory=list[BaseException])
+    failures: list[Exception] = field(default_factory=list[Exception])
 
 
 @contextlib.asynccontextmanager
@@ -150,7 +160,7 @@ async def peer(folder: Path, *scripts: Script) -> AsyncGenerator[Peer]:
         running.add(task)
         try:
             await scripts[number](Line(reader, writer))
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - raised again when the test is over
             served.failures.append(error)
         finally:
             writer.transport.abort()

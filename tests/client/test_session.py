@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from tests.client.peer import Line, Script, peer
+from tests.client.peer import Line, Script, peer, stands_still
 from wsproto import events as ws
 
 from skerry.base import Failed, NotAvailable, NotFound
@@ -50,6 +50,10 @@ def sending(*messages: bytes | str) -> Script:
 
 async def runs_on(line: Line) -> None:
     await line.handshake()
+    await runs_on_from_here(line)
+
+
+async def runs_on_from_here(line: Line) -> None:
     await line.send(INFO, b"\x01out")
     await line.gone()
 
@@ -166,6 +170,31 @@ def test_a_cancelled_block_ends_what_it_started(tmp_path: Path) -> None:
     with_box(tmp_path, runs_on, kills)(work)
 
 
+def test_a_command_that_is_cancelled_while_it_begins_is_ended(tmp_path: Path) -> None:
+    asked, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def slow(line: Line) -> None:
+        await line.handshake()
+        asked.set()
+        await cancelled.wait()
+        await runs_on_from_here(line)
+
+    async def use(box: Box) -> None:
+        async with box.open("sleep", "100", tty=True):
+            raise AssertionError
+
+    async def work(box: Box) -> None:
+        task = asyncio.create_task(use(box))
+        await asked.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        cancelled.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with_box(tmp_path, slow, kills)(work)
+
+
 def test_a_detached_session_is_left_running(tmp_path: Path) -> None:
     async def work(box: Box) -> None:
         async with box.open("sleep", "100") as session:
@@ -267,7 +296,7 @@ def test_a_terminal_is_raw_and_can_be_resized_and_signalled(tmp_path: Path) -> N
     async def script(line: Line) -> None:
         assert "tty=true&rows=50&cols=180" in await line.handshake()
         await line.send(TTY_INFO, b"\x01raw")
-        while isinstance(event := await line.heard(), ws.Message):
+        while isinstance(event := await line.heard(), ws.TextMessage | ws.BytesMessage):
             heard.append(event.data)
             if len(heard) == 4:
                 await line.send('{"type":"exit","exit_code":0}')
@@ -309,10 +338,7 @@ def test_output_that_nobody_reads_holds_the_server_back(tmp_path: Path) -> None:
     async def work(box: Box) -> None:
         async with box.attach("ses_1") as session:
             await anext(session)
-            before = -1
-            while before != sent:  # until the sender stands still
-                before = sent
-                await asyncio.sleep(0.05)
+            await stands_still(lambda: sent)
         assert sent < 8 * 1024 * 1024
 
     with_box(tmp_path, endless)(work)

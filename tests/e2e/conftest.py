@@ -21,15 +21,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SKERRY = str(ROOT / "skerry")
-NETWORK = "10.216.0.0/16"
-INSTANCE = "e2e"
+# Of their own, so that two runs can share a machine.
+NETWORK = os.environ.get("SKERRY_TEST_NETWORK", "10.216.0.0/16")
+INSTANCE = os.environ.get("SKERRY_TEST_INSTANCE", "e2e")
 
 
 class Program:
     """A daemon on a data directory, and its command line."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, instance: str = INSTANCE, network: str = NETWORK) -> None:
         self.data = data
+        self.instance = instance
+        self.network = network
         self.token = ""
         self.process: subprocess.Popen[str] | None = None
         with socket.socket() as probe:
@@ -44,7 +47,7 @@ class Program:
         """Start it and wait until it is ready; launcher stands in for `skerry` where given."""
         command = [
             *(launcher or (SKERRY,)), "--data", str(self.data), "up",
-            "--listen", f"127.0.0.1:{self.port}", "--instance", INSTANCE, "--network", NETWORK,
+            "--listen", f"127.0.0.1:{self.port}", "--instance", self.instance, "--network", self.network,
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import Program
 
-# Each row: what is tried, as a shell script that must fail, or print nothing that begins with BAD.
+# Each row: what is tried, as a shell script that ends with 0 if it got through.
 REFUSED = {
     "loading a module": "modprobe dummy || insmod /dev/null",
     "module system call": "python3 -c 'import ctypes as c; l=c.CDLL(None,use_errno=True); "
-    "exit(l.syscall(175,0,0,0)==0 or c.get_errno() not in (1,38))' && false",
+    "r=l.syscall(175,0,0,0); exit(0 if r==0 or c.get_errno() not in (1,38) else 1)'",
     "making a block device": "mknod /tmp/dev b 254 0 && head -c 1 /tmp/dev",
     "making a character device": "mknod /tmp/mem c 1 1 && head -c 1 /tmp/mem",
     "reading a host disk": "cat /dev/vda | head -c 1 | grep -q .",
@@ -24,8 +24,6 @@ REFUSED = {
     "kernel memory": "head -c 1 /proc/kcore | grep -q .",
     "kernel log": "dmesg | grep -q .",
     "setting the clock": "date -s '2001-01-01'",
-    "rebooting the host": "python3 -c 'import ctypes as c; l=c.CDLL(None,use_errno=True); "
-    "exit(0 if l.reboot(0x01234567)==0 and False else 1)'",
     "raising priority": "nice -n -20 sh -c 'test $(nice) -lt 0'",
     "raising its memory limit": "mkdir -p /cg && mount -t cgroup2 none /cg && "
     "echo max > /cg/memory.max && echo max > /cg/../memory.max",
@@ -67,6 +65,11 @@ def jail(program: Program) -> Iterator[str]:
 def as_root(program: Program, box: str, script: str) -> tuple[int, str]:
     done = program.run("exec", "--user", "root", box, "--", "bash", "-c", script)
     return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+
+def test_a_probe_that_gets_through_is_seen(program: Program, jail: str) -> None:
+    assert as_root(program, jail, "id -u | grep -qx 0 && touch /tmp/allowed") == (0, "")
+    assert as_root(program, jail, "mkdir -p /m && mount -t tmpfs none /m && umount /m")[0] == 0
 
 
 @pytest.mark.parametrize("script", REFUSED.values(), ids=REFUSED.keys())

@@ -1,8 +1,8 @@
 """A program, not a test: tries one thing under the seccomp program, in a box if one is given.
 
-stdin holds a JSON map: `program` (hex), `probe` (a name in PROBES) and, for a box, `entry` (the
-fields of BoxEntry). It enters as an exec does, as the box's root, without needing any file of the
-box. stdout gets what the probe returned, as JSON; the name of the error number where it failed.
+stdin holds a JSON map: `program` (hex), `probe` (a name in PROBES), `value` (whether to tell what the
+probe returned, not only how it failed) and, for a box, `entry`. The box is entered as an exec does,
+as its root, and no file of it is needed. stdout gets the answer as JSON.
 """
 
 import ctypes
@@ -14,12 +14,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from typing import TypedDict
 
 from skerry.holder import kernel
 
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 ALL_NAMESPACES = CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | 0x4E000000  # cgroup uts ipc net
-MS_REMOUNT_READ_WRITE = 32
+MS_REMOUNT, MS_BIND = 32, 4096
 NO_FILE = -1  # a call that the filter lets pass fails with EBADF, one that it refuses does not
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -91,6 +92,22 @@ def write_after_unmounting_the_guard(path: str) -> None:
     for point in (b"/proc/sys/kernel/random/boot_id", b"/proc/sys/net", b"/proc/sys"):
         libc.umount2(point, 2)
     write(path, "1")
+
+
+def open_node(name: str) -> None:
+    """Open a device node of the disk, through a mount that allows devices again."""
+    mount("/", "/tree", "", MS_BIND)
+    try:
+        mount("", "/tree", "", MS_REMOUNT | MS_BIND)
+        os.close(os.open(f"/tree/{name}", os.O_RDONLY | os.O_NONBLOCK))
+    finally:
+        libc.umount2(b"/tree", 2)
+
+
+def change_checkpoints_mounted_anew(change: Callable[[str], object]) -> None:
+    """Take `read-only` off the mount, as its root can, and try change on the directory."""
+    mount("", "/.skerry/checkpoints", "", MS_REMOUNT | MS_BIND)
+    change("/.skerry/checkpoints")
 
 
 def nested_proc() -> None:
@@ -179,15 +196,25 @@ PROBES: dict[str, Callable[[], object]] = {
     "read the kernel's log": lambda: call(libc.klogctl, 10, None, 0),
     # escapes
     "load a module": lambda: system_call(175, 0, 0, 0),
-    "write a setting of the host": lambda: write_after_unmounting_the_guard("/proc/sys/vm/swappiness"),
+    "write a setting of the host": lambda: write_after_unmounting_the_guard(
+        "/proc/sys/vm/swappiness"
+    ),
     "name the host's crash handler": lambda: write_after_unmounting_the_guard(
         "/proc/sys/kernel/core_pattern"
     ),
-    "make a block device": lambda: os.mknod("/disk", 0o60600, os.makedev(8, 0)),
+    "make a block device": lambda: os.mknod("/another-disk", 0o60600, os.makedev(8, 0)),
     "mount a disk": lambda: mount("/dev/vda", "/mnt", "ext4"),
     "mount debugfs": lambda: mount("none", "/mnt", "debugfs"),
-    "make the checkpoints writable": lambda: mount(
-        "none", "/.skerry/checkpoints", "", MS_REMOUNT_READ_WRITE | 4096
+    "open a disk of the host": lambda: open_node("disk"),
+    "open a harmless device": lambda: open_node("zero"),
+    "add to the checkpoints, mounted anew": lambda: change_checkpoints_mounted_anew(
+        lambda place: os.mkdir(f"{place}/mine")
+    ),
+    "rename a checkpoint, mounted anew": lambda: change_checkpoints_mounted_anew(
+        lambda place: os.rename(f"{place}/v1", f"{place}/v2")
+    ),
+    "take the checkpoints over": lambda: change_checkpoints_mounted_anew(
+        lambda place: os.chown(place, 0, 0)
     ),
     "write into the checkpoints": lambda: os.mkdir("/.skerry/checkpoints/mine"),
     "replace the init": lambda: write("/.skerry/init", "x"),
@@ -233,14 +260,20 @@ def value(probe: str) -> object:
     return PROBES[probe]()
 
 
-def enter(entry: dict[str, object]) -> None:
+class Entry(TypedDict):
+    init_pid: int
+    group: str
+    legacy_tasks: list[str]
+
+
+def enter(entry: Entry) -> None:
     """Become root of the box, as skerry.holder does it."""
-    init_pid, _ = entry["first"]  # type: ignore[misc]
+    init_pid = entry["init_pid"]
     with open(f"/proc/{init_pid}/status") as file:
         bound = next(line for line in file if line.startswith("CapBnd:"))
     group = f"{entry['group']}/exec-{os.getpid()}"
     os.mkdir(group)
-    paths = [*entry["legacy_tasks"], f"{group}/cgroup.procs"]  # type: ignore[misc]
+    paths = [*entry["legacy_tasks"], f"{group}/cgroup.procs"]
     doors = [os.open(path, os.O_WRONLY) for path in paths]
     kernel.set_namespaces(os.pidfd_open(init_pid), ALL_NAMESPACES)
     pid = os.fork()  # the PID namespace is for children

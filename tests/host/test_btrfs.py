@@ -199,7 +199,7 @@ def test_other_threads_run_while_the_kernel_works(place: Path, top: int) -> None
     assert during > 1000
 
 
-def test_a_directory_elsewhere_is_no_btrfs(tmp_path: Path, top: int) -> None:
+def test_a_directory_elsewhere_is_no_btrfs(top: int) -> None:
     with held(os.open("/proc", os.O_RDONLY)) as other:
         assert btrfs.filesystem_id(other) is None
     assert len(btrfs.filesystem_id(top) or b"") == 16
@@ -215,17 +215,17 @@ def test_a_name_is_never_a_path(top: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def limited(mount: Path) -> Path:
+def limited(mount: Path) -> None:
     with held(os.open(mount, os.O_RDONLY)) as top:
         assert btrfs_quota.quota_mode(top) == "off"
         if not btrfs_quota.enable_simple_quotas(top):
             pytest.skip("this kernel has no simple quotas (Linux 6.7)")
         assert btrfs_quota.quota_mode(top) == "simple"
-    return mount
 
 
+@pytest.mark.usefixtures("limited")
 def test_a_group_is_made_once_and_charged_with_what_its_member_writes(
-    limited: Path, place: Path, top: int
+    place: Path, top: int
 ) -> None:
     btrfs.create_subvolume(top, "disk")
     group = GROUP + subvolume(place / "disk").id
@@ -244,7 +244,8 @@ def test_a_group_is_made_once_and_charged_with_what_its_member_writes(
     assert btrfs_quota.members(top, group) == [subvolume(place / "disk").id]
 
 
-def test_a_limit_can_be_taken_away(limited: Path, top: int) -> None:
+@pytest.mark.usefixtures("limited")
+def test_a_limit_can_be_taken_away(top: int) -> None:
     group = GROUP + os.fstat(top).st_ino + (1 << 40)
     btrfs_quota.create_group(top, group)
     btrfs_quota.limit_group(top, group, MIB)
@@ -256,7 +257,8 @@ def test_a_limit_can_be_taken_away(limited: Path, top: int) -> None:
     assert btrfs_quota.group_usage(top, group) is None
 
 
-def test_a_group_with_members_stays(limited: Path, place: Path, top: int) -> None:
+@pytest.mark.usefixtures("limited")
+def test_a_group_with_members_stays(place: Path, top: int) -> None:
     btrfs.create_subvolume(top, "disk")
     member, group = subvolume(place / "disk").id, GROUP + (2 << 40) + os.fstat(top).st_ino
     btrfs_quota.create_group(top, group)

@@ -10,10 +10,12 @@ import os
 import platform
 import select
 import signal
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -33,6 +35,8 @@ PROBES = Path(__file__).with_name("probes.py")
 LIMITS = BoxLimits(cpus=1.0, memory_bytes=128 << 20, disk_bytes=0, processes=64)
 IDS_BASE = 1_700_000_000
 SECOND = 10**9
+ZERO = os.makedev(1, 5)
+DISK = os.makedev(7, 0)  # the first loop device: without a guard it opens, in use or not
 
 
 class Boxes:
@@ -54,6 +58,9 @@ class Boxes:
         for point in ("mnt", "tree"):
             (disk / point).mkdir(exist_ok=True)
         (self.directory / name / "checkpoints" / "v1").mkdir(parents=True, exist_ok=True)
+        for node, kind, device in (("disk", stat.S_IFBLK, DISK), ("zero", stat.S_IFCHR, ZERO)):
+            if not (disk / node).exists():
+                os.mknod(disk / node, kind | 0o666, device)
         return disk
 
     def start(self, name: str = "one", limits: BoxLimits = LIMITS) -> Running:
@@ -65,8 +72,12 @@ class Boxes:
         return first
 
     def request(self, probe: str, name: str, *, value: bool) -> str:
-        entry = dataclasses.asdict(self.containers.entry(name))
-        entry["first"] = list(entry["first"].values())
+        box = self.containers.entry(name)
+        entry = {
+            "init_pid": box.first.init_pid,
+            "group": box.group,
+            "legacy_tasks": box.legacy_tasks,
+        }
         program = self.containers.program.hex()
         return json.dumps({"program": program, "entry": entry, "probe": probe, "value": value})
 
@@ -131,9 +142,11 @@ def boxes(tmp_path: Path) -> Iterator[Boxes]:
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boxes]:
     """A box for tests that leave it as it was."""
     boxes = Boxes(tmp_path_factory.mktemp("shared"), f"s{os.getpid():x}")
-    boxes.start()
-    yield boxes
-    boxes.close()
+    try:
+        boxes.start()
+        yield boxes
+    finally:
+        boxes.close()
 
 
 def gone(pid_descriptor: int) -> bool:
@@ -232,23 +245,24 @@ def test_a_frozen_box_can_be_stopped(boxes: Boxes, grace_ns: int):
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(boxes: Boxes):
     disk = str(boxes.disk())
-    no_such_ids = BoxStart("one", 100_000, "host", LIMITS)
+    bad_name = BoxStart("one", 2, "h" * 300, LIMITS)
 
-    with pytest.raises(NotAvailable, match="LXC said:\n.*ERROR") as caught:
-        boxes.containers.start(no_such_ids, disk, disk)
+    with pytest.raises(NotAvailable, match=r"LXC said:\n\S") as caught:
+        boxes.containers.start(bad_name, disk, disk)
 
     assert caught.value.code == "box_start_failed"
     assert boxes.traces() == []
 
 
-@pytest.mark.parametrize("step", ["process.run_untied", "cgroup_limits.write_limits"])
-def test_a_daemon_killed_while_starting_can_start_again(boxes: Boxes, step: str):
+def die_starting(boxes: Boxes, step: str) -> None:
+    """Have a daemon start a box, and be killed in the place of that step."""
     disk = boxes.disk()
     script = (
         "import os, subprocess; from skerry.host import cgroup_limits, containers, process\n"
         "from skerry.host.seam import BoxLimits, BoxStart\n"
         "def die(argv, *rest, **named):\n"
-        "    if isinstance(argv, list): subprocess.Popen(argv, env=named['environment'])\n"
+        "    if isinstance(argv, list):\n"
+        "        subprocess.Popen(argv, env=named['environment'], pass_fds=named['inherited'])\n"
         "    os.kill(os.getpid(), 9)\n"
         f"{step} = die\n"
         f"c = containers.Containers(run_directory={str(boxes.directory / 'run')!r},"
@@ -256,12 +270,42 @@ def test_a_daemon_killed_while_starting_can_start_again(boxes: Boxes, step: str)
         f"c.start(BoxStart('one', 2, 'h', BoxLimits(1, 1 << 27, 0, 64)), {str(disk)!r},"
         f" {str(disk.with_name('checkpoints'))!r})\n"
     )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == -signal.SIGKILL
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+
+
+STEPS = ["process.run_untied", "cgroup_limits.write_limits"]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_daemon_killed_while_starting_can_start_again(boxes: Boxes, step: str):
+    die_starting(boxes, step)
 
     first = boxes.start()
 
     assert boxes.containers.running() == {"one": first}
     assert boxes.probe("make a v2 group") == "EACCES"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_daemon_killed_while_starting_can_stop_the_box(boxes: Boxes, step: str):
+    die_starting(boxes, step)
+
+    boxes.containers.stop("one", 0)
+
+    assert boxes.containers.running() == {}
+    assert boxes.traces() == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_sweep_guards_a_box_whose_start_was_cut_off(boxes: Boxes, step: str):
+    die_starting(boxes, step)
+
+    boxes.containers.sweep()
+
+    assert list(boxes.containers.running()) == ["one"]
+    assert boxes.probe("make a v2 group") == "EACCES"
+    assert boxes.probe("open a disk of the host") == "EPERM"
 
 
 def test_a_sweep_leaves_running_boxes_alone_and_removes_the_rest(boxes: Boxes):
@@ -301,9 +345,8 @@ def test_too_much_memory_ends_the_process_and_is_counted(boxes: Boxes):
 def test_too_many_processes_are_refused_and_counted(boxes: Boxes):
     boxes.start()
 
-    started = boxes.probe("fork until refused", value=True)
+    started = cast("int", boxes.probe("fork until refused", value=True))
 
-    assert isinstance(started, int)
     assert started < LIMITS.processes
     assert boxes.containers.usage("one").processes_hit >= 1
 
@@ -337,9 +380,16 @@ def test_use_is_told(shared: Boxes):
 def test_a_box_that_does_not_run_has_no_entry(shared: Boxes):
     containers = shared.containers
 
-    for call in (containers.entry, containers.usage, lambda b: containers.limit(b, LIMITS)):
+    calls: list[Callable[[], object]] = [
+        lambda: containers.entry("other"),
+        lambda: containers.usage("other"),
+        lambda: containers.limit("other", LIMITS),
+        lambda: containers.set_hostname("other", "name"),
+    ]
+
+    for call in calls:
         with pytest.raises(Conflict) as caught:
-            call("other")
+            call()
         assert caught.value.code == "box_not_running"
 
 
@@ -352,6 +402,7 @@ def test_a_box_that_does_not_run_has_no_entry(shared: Boxes):
         "change its host name",
         "mount a tmpfs",
         "mount a nested proc",
+        "open a harmless device",
         "listen on port 80",
         "unix socket",
         "internet socket",
@@ -376,8 +427,11 @@ def test_daily_work_is_possible(boxes: Boxes, probe: str):
         ("make a block device", "EPERM"),
         ("mount a disk", "EPERM"),
         ("mount debugfs", "EPERM"),
-        ("make the checkpoints writable", "EPERM"),
-        ("write into the checkpoints", "EROFS"),
+        ("open a disk of the host", "EPERM"),
+        ("write into the checkpoints", "EROFS|EACCES"),
+        ("add to the checkpoints, mounted anew", "EACCES"),
+        ("rename a checkpoint, mounted anew", "EACCES"),
+        ("take the checkpoints over", "EPERM"),
         ("replace the init", "EACCES"),
         ("set the clock", "EPERM"),
         ("restart the machine", "EPERM"),
@@ -391,13 +445,12 @@ def test_escapes_are_refused(shared: Boxes, probe: str, error: str):
     if "v1" in probe and "pids" not in shared.containers.layout.legacy:
         pytest.skip("this machine has version 2 alone")
 
-    assert shared.probe(probe) == error
+    assert shared.probe(probe) in error.split("|")
 
 
 def test_no_process_of_the_host_is_in_sight(shared: Boxes):
-    seen = shared.probe("see processes", value=True)
+    seen = cast("list[int]", shared.probe("see processes", value=True))
 
-    assert isinstance(seen, list)
     assert seen[0] == 1
     assert len(seen) <= 4
 

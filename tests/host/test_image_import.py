@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,29 @@ def test_a_tar_arrives_as_it_was_whatever_its_compression(
     assert (tree / "bin").readlink() == Path("usr")
     assert os.getxattr(tree / "usr/ping", "security.capability") == capability
     assert imported.members == 5
+
+
+@pytest.fixture
+def btrfs(tmp_path: Path) -> Iterator[Path]:
+    """Give a directory on btrfs, where images end up."""
+    image, directory = tmp_path / "btrfs.img", tmp_path / "btrfs"
+    directory.mkdir()
+    with image.open("wb") as file:
+        file.truncate(128 << 20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, directory], check=True)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+
+
+def test_an_import_works_on_btrfs_too(tmp_path: Path, btrfs: Path) -> None:
+    (tmp_path / "source").write_bytes(as_tar(oci_layout(BASE, OVER, compress=gzip.compress)))
+    (btrfs / "tree").mkdir()
+
+    imported = import_image(str(tmp_path / "source"), str(btrfs / "tree"), lambda _: None)
+
+    assert imported.members == 11
+    assert {"d", "e", "proc", "tmp"} < set(os.listdir(btrfs / "tree"))
 
 
 def test_what_a_box_mounts_onto_is_there_whatever_was_imported(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def matched(pairs: list[tuple[int, int]], bits: int) -> set[int]:
     return {n for n in range(1 << bits) if any(n & mask == value for mask, value in pairs)}
 
 
-@pytest.mark.parametrize("allowed", [set(), {0}, {255}, {9, 13, 54}, set(range(256))])
+@pytest.mark.parametrize("allowed", [set[int](), {0}, {255}, {9, 13, 54}, set(range(256))])
 def test_all_but_matches_exactly_the_others(allowed: set[int]):
     assert matched(seccomp.all_but(allowed, 8), 8) == set(range(256)) - allowed
 

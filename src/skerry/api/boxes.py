@@ -12,6 +12,8 @@ from skerry.boxes import BoxView, CreateSpec, PartialLimits
 from skerry.host.seam import BoxUsage
 
 _DEFAULT_PAGE = 50
+# btrfs refuses a write whose blocks might not fit: a full disk is a little below its limit.
+_FULL_WITHIN_BYTES = 1 << 20
 
 
 class Page(Struct, rename={"after": "continuation_token"}):
@@ -53,7 +55,8 @@ def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
     )
     if usage is None:
         return shape
-    full = usage.disk_bytes is not None and usage.disk_bytes >= limits.disk_bytes
+    used = usage.disk_bytes
+    full = used is not None and used > limits.disk_bytes - _FULL_WITHIN_BYTES
     return structs.replace(
         shape,
         usage=wire.Usage(

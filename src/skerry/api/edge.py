@@ -3,6 +3,8 @@
 Pure ASGI around Starlette's router: its own middleware classes cost more than a whole exec may.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from starlette.requests import ClientDisconnect, Request
@@ -27,6 +29,7 @@ HEADERS = (
 )
 
 _HANGING_UP = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
+_HEAR_OUT_S, _HEAR_NEXT_S = 30, 1  # for the rest of a body that is refused, and each piece of it
 _FIRST_MESSAGES = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
@@ -66,15 +69,18 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket."""
-        out = _Answer(send)
+        out = _Answer(receive, send)
         try:
-            await self._router(scope, receive, out.send)
+            try:
+                await self._router(scope, out.receive, out.send)
+            except SkerryError as error:
+                await out.tell(error, scope)
+            except _HANGING_UP:
+                raise
+            except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
+                await out.tell(mistake(error), scope)
         except _HANGING_UP:
             return
-        except SkerryError as error:
-            await out.tell(error, scope, receive)
-        except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
-            await out.tell(mistake(error), scope, receive)
 
     async def answer(self, operation: Operation, scope: Scope, receive: Receive) -> Response:
         """Return the response to a call, if whoever asks may make it."""
@@ -153,9 +159,17 @@ async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:  # noqa:
 class _Answer:
     """The way out of one request: adds the headers that every answer has, and tells errors."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
         self._send = send
         self._begun = False
+        self._body_read = False
+
+    async def receive(self) -> Message:
+        """Receive one ASGI message."""
+        message = await self._receive()
+        self._body_read = not message.get("more_body", False)
+        return message
 
     async def send(self, message: Message) -> None:
         """Send one ASGI message."""
@@ -164,12 +178,28 @@ class _Answer:
             self._begun = True
         await self._send(message)
 
-    async def tell(self, error: SkerryError, scope: Scope, receive: Receive) -> None:
+    async def tell(self, error: SkerryError, scope: Scope) -> None:
         """Send an error. An answer that has begun can only be cut short, which the server does."""
         if self._begun:
             return
         response = response_of(error)
         if scope["type"] == "websocket":
-            await WebSocket(scope, receive, self.send).send_denial_response(response)
-        else:
-            await response(scope, receive, self.send)
+            await WebSocket(scope, self.receive, self.send).send_denial_response(response)
+            return
+        start = {"status": response.status_code, "headers": response.raw_headers}
+        await self.send({"type": "http.response.start", **start})
+        await self.send({"type": "http.response.body", "body": response.body, "more_body": True})
+        if not any(name == b"expect" for name, _ in scope["headers"]):
+            await self._hear_out()
+        await self.send({"type": "http.response.body"})
+
+    async def _hear_out(self) -> None:
+        """Drop the rest of the body: a client that still sends it would not read what it is told.
+
+        If we closed before it has sent all, its system would throw away our answer.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEAR_OUT_S):
+                while not self._body_read:
+                    async with asyncio.timeout(_HEAR_NEXT_S):
+                        await self.receive()

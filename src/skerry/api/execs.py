@@ -19,7 +19,7 @@ from skerry import boxes, wire
 from skerry.api.race import gone, race
 from skerry.api.routing import Call, Operation, answer, query_pairs
 from skerry.api.streams import NDJSON, Streamed
-from skerry.base import Invalid, NotFound, SkerryError, duration_ns, rfc3339
+from skerry.base import ID_PATTERN, Invalid, NotFound, SkerryError, duration_ns, rfc3339
 from skerry.host.seam import ExecSpec, Exit, Output, SessionLink, SessionState
 
 CAPABILITIES = [(b"x-sprite-capabilities", b"signal")]
@@ -307,6 +307,8 @@ async def end(call: Call) -> Response:
     number = signal_number(signal)
     grace_ns = timeout * 10**9 if isinstance(timeout, int) else bounded_ns(timeout)
     name, session_id = call.path("name"), call.path("session")
+    if ID_PATTERN.fullmatch(session_id) is None:
+        raise NotFound("session_not_found", "A session is named by an id such as `ses_...`.")
     states = await boxes.sessions(call.boxes, name)
     state = next((s for s in states if s.session_id == session_id), None)
     if state is None or state.exit_code is not None:

@@ -34,6 +34,7 @@ _PHRASES = {
 }
 # httptools counts in a URL with 16 bits; a longer one is taken apart here.
 _URL_BYTES_PARSED_MAX = 65_535
+_HEAR_OUT_S = 2  # for what a client still sends that was refused
 _MESSAGE_BYTES_MAX = 10 << 20  # of one WebSocket message: the Sprites SDKs cap theirs there too
 
 # struct tcp_info of linux/tcp.h: 8 single bytes, then 32-bit numbers of which these two count.
@@ -54,6 +55,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.url = b""
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         """Begin to wait for headers, unless there are too many of us."""
@@ -70,10 +72,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came, as long as headers stay within their size."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._is_refused:
             return
         super().data_received(data)
-        if self._deadline is not None:  # they are not complete
+        if self._deadline is not None and not self._is_refused:  # they are not complete
             self._header_bytes += len(data)
             if self._header_bytes > self._limits.header_bytes_max:
                 self._refuse_long()
@@ -115,7 +117,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Refuse what is no HTTP, in our words."""
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and not self._is_refused:
             self._refuse(400, "bad_request", "This is no HTTP request. Check the client.")
 
     def _await_headers(self) -> None:
@@ -141,15 +143,18 @@ class HttpProtocol(HttpToolsProtocol):
         """Answer with an error and close; in the midst of another answer only close."""
         self._stop_waiting()
         cycle = self.cycle
-        if cycle is not None and cycle.response_started and not cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison]
-            self.transport.close()
-            return
-        body = error_body(code, message)
-        lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status])]
-        lines += [name + b": " + value for name, value in HEADERS]
-        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
-        self.transport.write(b"\r\n".join((*lines, b"connection: close", b"", body)))
-        self.transport.close()
+        if cycle is not None and not cycle.response_complete:  # pyright: ignore[reportUnnecessaryComparison] - None before the first request
+            if cycle.response_started:
+                self.transport.close()
+                return
+            cycle.disconnected = True  # what the application answers now nobody wants
+            cycle.message_event.set()
+        self._is_refused = True
+        self.transport.write(refusal(status, code, message))
+        # What the client still sends is dropped for a moment: if we closed while something is
+        # unread, its system would throw our answer away.
+        self.transport.write_eof()
+        self._deadline = self.loop.call_later(_HEAR_OUT_S, self.transport.close)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -161,15 +166,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.conn = _Handshake(max_size=_MESSAGE_BYTES_MAX)
 
-    def handle_parser_exception(self) -> None:
-        """End a connection that breaks the protocol; a handshake is refused in plain words."""
-        if self.conn.close_sent is not None:
-            super().handle_parser_exception()
-            return
-        response = self.conn.reject(431, "Its handshake has too many headers")
-        self.conn.send_response(response)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        """Take in what came; a handshake that cannot be read is refused."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            message = "The WebSocket handshake cannot be read: it has too many or too long headers."
+            self.transport.write(refusal(431, "bad_handshake", message))
+            self.transport.close()
 
 
 class _Handshake(ServerProtocol):
@@ -183,6 +186,15 @@ class _Handshake(ServerProtocol):
         for name, value in HEADERS:
             response.headers[name.decode()] = value.decode()
         return response
+
+
+def refusal(status: int, code: str, message: str) -> bytes:
+    """Return a whole answer that tells an error, the last one on its connection."""
+    body = error_body(code, message)
+    lines = [b"HTTP/1.1 %d %b" % (status, _PHRASES[status])]
+    lines += [name + b": " + value for name, value in HEADERS]
+    lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
+    return b"\r\n".join((*lines, b"connection: close", b"", body))
 
 
 def error_body(code: str, message: str) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from skerry.base import Clock, Conflict, NotFound
 from skerry.boxes import store
-from skerry.boxes.model import Box, BoxView, Rules
+from skerry.boxes.model import Box, BoxView, Image, Rules
 from skerry.host.database import Database
 from skerry.host.seam import Machine, Running
 
@@ -84,6 +84,17 @@ class Boxes:
                 f"`skerry create` makes one.",
             )
         return box
+
+    def find_image(self, name: str) -> Image:
+        """Return the image of that name. Raises NotFound(image_not_found)."""
+        for image in self.database.read(store.images):
+            if image.name == name:
+                return image
+        raise NotFound(
+            "image_not_found",
+            f"There is no image called {name[:80]!r}. `skerry image list` shows those there are; "
+            f"`skerry image build {name[:80]}` builds one by a recipe.",
+        )
 
     @contextlib.asynccontextmanager
     async def hold(self, name: str) -> AsyncGenerator[Box]:

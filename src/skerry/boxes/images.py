@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Awaitable, Callable
 
-from skerry.base import NotFound, image_name, new_id
+from skerry.base import Conflict, image_name, new_id
 from skerry.boxes import checkpoints, store
 from skerry.boxes.context import Boxes, whole
 from skerry.boxes.model import Image
@@ -15,23 +15,11 @@ def list_images(boxes: Boxes) -> list[Image]:
     return boxes.database.read(store.images)
 
 
-def find(boxes: Boxes, name: str) -> Image:
-    """Return the image of that name. Raises NotFound(image_not_found)."""
-    for image in list_images(boxes):
-        if image.name == name:
-            return image
-    raise NotFound(
-        "image_not_found",
-        f"There is no image called {name[:80]!r}. `skerry image list` shows those there are; "
-        f"`skerry image build {name[:80]}` builds one by a recipe.",
-    )
-
-
 @whole
 async def build_image(boxes: Boxes, name: str, recipe: str, progress: Progress) -> Image:
     """Build an image by a recipe, its parents first where they are missing; replaces the old one.
 
-    Raises NotFound(no_such_recipe), Failed(image_build_failed).
+    Raises NotFound(no_such_recipe), Conflict(parent_not_built), Failed(image_build_failed).
     """
     image_name(name)
     parent = await boxes.machine.recipe_parent(recipe)
@@ -39,12 +27,21 @@ async def build_image(boxes: Boxes, name: str, recipe: str, progress: Progress) 
     if parent is not None:
         if parent not in {image.name for image in list_images(boxes)}:
             await build_image(boxes, parent, parent, progress)
-        parent_id = find(boxes, parent).image_id
+        below = boxes.find_image(parent)
+        if below.source != _source_of(parent):
+            # A build runs programs of the parent as root of the host, in a chroot that is no jail.
+            raise Conflict(
+                "parent_not_built",
+                f"The image {parent!r} was not built by its own recipe, and building on another's "
+                f"would run its programs outside a box. Run `skerry image build {parent}` first, or "
+                "work in a box and save that.",
+            )
+        parent_id = below.image_id
 
     async def build(image_id: str) -> None:
         await boxes.machine.build_image(recipe, parent_id, image_id, progress)
 
-    return await _publish(boxes, name, f"recipe {recipe}", build)
+    return await _publish(boxes, name, _source_of(recipe), build)
 
 
 @whole
@@ -80,10 +77,14 @@ async def save_image(boxes: Boxes, name: str, checkpoint: str | None, image: str
 async def delete_image(boxes: Boxes, name: str) -> None:
     """Delete an image; boxes made from it live on. Raises NotFound(image_not_found)."""
     async with boxes.turns.of(("image", name)):
-        image = find(boxes, name)
+        image = boxes.find_image(name)
         await boxes.machine.delete_image(image.image_id)
         await boxes.database.write(lambda c: store.delete_image(c, image.image_id))
     boxes.ready_wanted.set()
+
+
+def _source_of(recipe: str) -> str:
+    return f"recipe {recipe}"
 
 
 async def _publish(

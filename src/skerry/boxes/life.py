@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from skerry.base import Conflict, LimitReached, NotFound, box_name, new_id, random_box_name
-from skerry.boxes import images, store
+from skerry.boxes import store
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.model import (
     Box,
@@ -28,7 +28,7 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
     """
     labels, environment = check_labels(spec.labels), check_environment(spec.environment)
     name = box_name(spec.name) if spec.name is not None else made_up_name(boxes)
-    image = images.find(boxes, spec.image or boxes.rules.default_image)
+    image = boxes.find_image(spec.image or boxes.rules.default_image)
     check_room(boxes, 1)
     limits = settle_limits(spec.limits, boxes.rules.default_limits)
     with boxes.coming([name]):

@@ -241,13 +241,9 @@ def _limit_columns(limits: BoxLimits) -> tuple[float, int, int, int]:
 
 
 def _box(row: Sequence[Any]) -> Box:
-    return Box(
-        *row[:4],
-        BoxLimits(*row[4:8]),
-        tuple(json.loads(row[8])),
-        json.loads(row[9]),
-        *row[10:17],
-    )
+    fields = list(row)
+    fields[4:10] = [BoxLimits(*row[4:8]), tuple(json.loads(row[8])), json.loads(row[9])]
+    return Box(*fields)
 
 
 def _checkpoint(row: Sequence[Any]) -> Checkpoint:

@@ -50,9 +50,9 @@ def _run(options: argparse.Namespace) -> int:
         code = options.run(options)
         if isinstance(code, int):
             return code
-        import asyncio  # noqa: PLC0415 - by now the command has imported it
+        from skerry.cli.unwinding import run_to_end  # noqa: PLC0415 - up and doctor do without
 
-        return asyncio.run(code)
+        return run_to_end(code)
     except SkerryError as error:
         print_error(error.code, error.message, error.details, as_json=options.json)
     except BrokenPipeError:

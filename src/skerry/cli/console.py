@@ -2,7 +2,7 @@
 
 import argparse
 
-from skerry.cli import relay, tty
+from skerry.cli import relay, stdio, tty
 from skerry.cli.connection import connect
 from skerry.cli.exec import on_terminal
 from skerry.cli.parser import Parser

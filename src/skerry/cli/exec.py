@@ -105,7 +105,7 @@ async def on_terminal(session: client.Session, box: str) -> int:
     """Join the terminal and a session; an end of this process leaves the session be."""
     try:
         code = await relay.terminal(session)
-    except relay.Interrupted:
+    except asyncio.CancelledError:
         await session.detach()
         raise
     if code is None:

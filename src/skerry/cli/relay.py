@@ -20,18 +20,16 @@ _DETACH = b"\x1c"  # Ctrl+\
 
 
 class Interrupted(Exception):
-    """The process was told to end, by a signal or a second Ctrl-C."""
+    """Ctrl-C was pressed a second time soon after the first."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
+    exit_code = 128 + signal.SIGINT
 
 
 async def plain(session: Session, *, with_input: bool) -> int:
     """Pass output on until session ends, and input if with_input; return its exit code.
 
-    Ctrl-C is passed on as SIGINT. Raises Interrupted on a second Ctrl-C soon after, on SIGTERM and
-    SIGHUP; BrokenPipeError when nobody takes the output.
+    Ctrl-C is passed on as SIGINT. Raises Interrupted on a second Ctrl-C soon after,
+    BrokenPipeError when nobody takes the output.
     """
     await _Relay(session, with_input=with_input, is_terminal=False).run()
     if session.notice:
@@ -43,8 +41,7 @@ async def plain(session: Session, *, with_input: bool) -> int:
 async def terminal(session: Session) -> int | None:
     """Join this process's terminal and session until it ends; return its exit code.
 
-    Returns None after Ctrl and backslash, which detaches. Raises Interrupted on SIGTERM and SIGHUP. The
-    terminal is put back whatever happens.
+    Returns None after Ctrl and backslash, which detaches. The terminal is put back whatever happens.
     """
     with tty.raw(STDIN):
         await _Relay(session, with_input=True, is_terminal=True).run()
@@ -59,10 +56,11 @@ class _Relay:
         self._with_input = with_input
         self._is_terminal = is_terminal
         self._interrupted_at_seconds = -_AGAIN_SECONDS
-        self._ended_by: int | None = None
+        self._interrupted_again = False
         self._wanted: asyncio.Queue[Callable[[], Coroutine[Any, Any, None]]] = asyncio.Queue()
 
     async def run(self) -> None:
+        """Relay until the session ends or is left. Raises Interrupted."""
         try:
             async with asyncio.TaskGroup() as group:
                 output = group.create_task(self._output())
@@ -75,8 +73,8 @@ class _Relay:
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        if self._ended_by is not None:
-            raise Interrupted(self._ended_by)
+        if self._interrupted_again:
+            raise Interrupted
 
     async def _output(self) -> None:
         async for stream, data in self._session:
@@ -107,14 +105,11 @@ class _Relay:
     def _signals(self, output: "asyncio.Task[None]") -> Generator[None]:
         loop = asyncio.get_running_loop()
 
-        def end(number: int) -> None:
-            self._ended_by = number
-            output.cancel()
-
         def interrupt() -> None:
             now_seconds = loop.time()
             if now_seconds - self._interrupted_at_seconds < _AGAIN_SECONDS:
-                end(signal.SIGINT)
+                self._interrupted_again = True
+                output.cancel()
             self._interrupted_at_seconds = now_seconds
             self._wanted.put_nowait(lambda: self._session.signal("INT"))
 
@@ -122,9 +117,6 @@ class _Relay:
             rows, cols = tty.size(STDOUT)
             self._wanted.put_nowait(lambda: self._session.resize(rows, cols))
 
-        handled = {signal.SIGTERM: end, signal.SIGHUP: end}
-        for number, handler in handled.items():
-            loop.add_signal_handler(number, handler, number)
         loop.add_signal_handler(signal.SIGINT, interrupt)
         if self._is_terminal:
             loop.add_signal_handler(signal.SIGWINCH, resize)
@@ -132,5 +124,5 @@ class _Relay:
         try:
             yield
         finally:
-            for number in (*handled, signal.SIGINT, signal.SIGWINCH):
+            for number in (signal.SIGINT, signal.SIGWINCH):
                 loop.remove_signal_handler(number)

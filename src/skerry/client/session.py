@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from skerry import wire
-from skerry.base import Failed, NotAvailable, NotFound
+from skerry.base import Failed, NotAvailable, NotFound, SkerryError
 from skerry.client.calls import Calls, path_of, target_of
 from skerry.client.command import Argument, Command, Stream, duration_text
 from skerry.client.errors import connection_lost
@@ -23,6 +23,7 @@ _MESSAGE_BYTES_MAX = 256 * 1024  # of one message of input: servers refuse very 
 _SESSION_INFO_SECONDS_MAX = 60.0
 _GRACE_SECONDS = 2.0  # between SIGTERM and SIGKILL for what a block leaves running
 _END_SECONDS_MAX = 10.0  # beyond the grace
+_BEGIN_SECONDS_MAX = 3.0  # that a cancelled beginning is waited for; then the server's rules end it
 
 
 class Session:
@@ -143,13 +144,30 @@ async def open_session(calls: Calls, box: str, command: Command) -> AsyncGenerat
     started. Raises NotFound(box_not_found, command_not_found) and what else a box answers to an
     exec, NotAvailable(no_connection, connection_lost, timed_out).
     """
-    path = path_of("boxes", box, "exec")
-    async with _joined(calls, path, command.query()) as session:
+    async with contextlib.AsyncExitStack() as stack:
+        session = await _begun(stack, calls, box, command)
         try:
             yield session
         finally:
             if session.exit_code is None and not session.detached:
                 await _end(calls, box, session.id)
+
+
+async def _begun(
+    stack: contextlib.AsyncExitStack, calls: Calls, box: str, command: Command
+) -> Session:
+    """Return the session of a command that was begun; being cancelled ends it all the same."""
+    path = path_of("boxes", box, "exec")
+    joining = _joined(calls, path, command.query())
+    beginning = asyncio.create_task(stack.enter_async_context(joining))
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        # It may run there already, and nobody else would know of it.
+        with contextlib.suppress(SkerryError, TimeoutError):
+            async with asyncio.timeout(_BEGIN_SECONDS_MAX):
+                await _end(calls, box, (await beginning).id)
+        raise
 
 
 @contextlib.asynccontextmanager

@@ -18,6 +18,7 @@ class Client:
         self.closed = False
         self.stalled_since_ns: int | None = None
         self._connection = connection
+        self._hung_up = False
         self._reader = frames.FrameReader()
         self._unsent = bytearray()
 
@@ -28,8 +29,9 @@ class Client:
 
     def queue(self, kind: int, payload: bytes = b"") -> None:
         """Have a frame sent by the next flush."""
-        self._unsent += frames.header(kind, len(payload))
-        self._unsent += payload
+        if not self._hung_up:
+            self._unsent += frames.header(kind, len(payload))
+            self._unsent += payload
 
     def flush(self, now_ns: int) -> None:
         """Send as much as the other side takes, and note since when it takes nothing."""
@@ -39,9 +41,10 @@ class Client:
             sent = self._connection.send(self._unsent)
         except BlockingIOError:
             sent = 0
-        except OSError:  # it is gone
-            self.close()
-            return
+        except OSError:
+            # The other side is gone. What it said before, DONE perhaps, is still to be read.
+            self._hung_up = True
+            sent = len(self._unsent)
         del self._unsent[:sent]
         if not self._unsent:
             self.stalled_since_ns = None

@@ -34,6 +34,8 @@ class Command:
     """A running command. All descriptors are the holder's ends and do not block.
 
     outputs: descriptor and frame type of what it writes. terminal: also stdin and the only output.
+    terminal_end: the command's end of it, kept so that the terminal outlives a moment in which the
+    command has closed its own.
     """
 
     def __init__(self, pid: int, pidfd: int, group: Group) -> None:
@@ -44,6 +46,7 @@ class Command:
         self.directory = b""
         self.stdin: int | None = None
         self.terminal: int | None = None
+        self.terminal_end: int | None = None
         self.outputs: list[tuple[int, int]] = []
 
 
@@ -74,14 +77,16 @@ class Launch:
             self._report.close()
             self._box.close()
         command = self._command
-        for descriptor in descriptors:
-            os.set_blocking(descriptor, False)
         if self._request.tty:
-            command.terminal = command.stdin = descriptors[0]
+            command.terminal, command.terminal_end = descriptors
+            command.stdin = command.terminal
             command.outputs = [(descriptors[0], frames.STDOUT)]
         else:
             command.stdin = descriptors[0] if self._request.stdin else None
             command.outputs = [(descriptors[-2], frames.STDOUT), (descriptors[-1], frames.STDERR)]
+        # Not the terminal's other end: whether it blocks is shared with the command.
+        for descriptor in descriptors[:1] if self._request.tty else descriptors:
+            os.set_blocking(descriptor, False)
         return command
 
     def _hear(self) -> list[int]:

@@ -10,7 +10,7 @@ The order is the point:
 4. Root of the box, without the groups of the host's root, bound to the capabilities that the box's
    first process is bound to. The seccomp filter is there since the zygote loaded it.
 5. The user. No no_new_privs: sudo would not work.
-6. Pipes and terminal, made *as the user in the box*: /dev/stdout can be opened again only by who
+6. Pipes or terminal, made *as the user in the box*: /dev/stdout can be opened again only by who
    owns the pipe, and a terminal must be in the box's own devpts to have a name there.
 7. exec. The interpreter's own file, which a hostile `#!/proc/self/exe` would run in the box, belongs
    to the host's root, an id that the box does not have, so the box can read and not write it.
@@ -168,7 +168,7 @@ def _open_terminal(request: Request) -> list[int]:
         ) from error
     for descriptor in range(3):
         os.dup2(end, descriptor)
-    return [main]
+    return [main, end]
 
 
 def _open_pipes(request: Request) -> list[int]:

@@ -24,6 +24,8 @@ def hold(connection: socket, zygote: int) -> None:
     zygote is closed as soon as the command's session is over, and on every other way out.
     """
     request = _receive_request(connection)
+    if request is None:
+        return
     client = Client(connection)
     group_path = f"{request.box_group}/exec-{request.session_id}"
     directory = f"{request.sessions_directory}/{request.session_id}"
@@ -60,7 +62,7 @@ def rehearse() -> None:
         setattr(request, name, [b"/bin/true", "text", 1, None, {b"PATH": b"/bin"}])
     client.queue(frames.REQUEST, request.to_bytes())
     client.flush(0)
-    Request.from_bytes(_receive_frame(theirs))
+    _receive_request(theirs)
     theirs.send(frames.frame(frames.DONE))
     client.receive()
     client.close()
@@ -76,23 +78,26 @@ def _refuse(client: Client, refusal: Refusal) -> None:
     client.flush(0)
 
 
-def _receive_request(connection: socket) -> Request:
-    """Read the first frame and no byte more: what follows is the session's."""
+def _receive_request(connection: socket) -> Request | None:
+    """Read the first frame and no byte more: what follows is the session's.
+
+    Returns None where the request was withdrawn before it was whole.
+    """
     seconds = _REQUEST_S_MAX.to_bytes(8, sys.byteorder)
     connection.setsockopt(SOL_SOCKET, SO_RCVTIMEO, seconds + bytes(8))
-    return Request.from_bytes(_receive_frame(connection))
+    payload = _receive_frame(connection)
+    return None if payload is None else Request.from_bytes(payload)
 
 
-def _receive_frame(connection: socket) -> bytes:
+def _receive_frame(connection: socket) -> bytes | None:
     head = connection.recv(frames.HEADER_BYTES, MSG_WAITALL)
+    if len(head) < frames.HEADER_BYTES or head[0] == frames.END:
+        return None
     length = int.from_bytes(head[1:], "big")
-    if (
-        len(head) < frames.HEADER_BYTES
-        or head[0] != frames.REQUEST
-        or length > frames.FRAME_BYTES_MAX
-    ):
+    if head[0] != frames.REQUEST or length > frames.FRAME_BYTES_MAX:
         raise frames.Malformed("a holder's first frame is its request")
-    return connection.recv(length, MSG_WAITALL)
+    payload = connection.recv(length, MSG_WAITALL)
+    return payload if len(payload) == length else None
 
 
 def _drain(outputs: list[int]) -> None:

@@ -92,12 +92,15 @@ class Session:
                 return []
             poll.register(watch, select.POLLPRI)
         # Who is not listened to must not be registered: a hang-up is always reported.
-        for descriptor in self._outputs_to_read():
+        outputs = self._outputs_to_read()
+        for descriptor in outputs:
             poll.register(descriptor, select.POLLIN)
         if self._stdio.wants_to_write and self._stdio.stdin is not None:
             # A terminal may be registered for its output already; the later call counts.
-            reads = self._stdio.stdin in self._outputs_to_read()
+            reads = self._stdio.stdin in outputs
             poll.register(self._stdio.stdin, select.POLLOUT | (select.POLLIN if reads else 0))
+        if self._stdio.ended_terminal in outputs:
+            return [*poll.poll(0), (self._stdio.ended_terminal, select.POLLIN)]
         return poll.poll(self._wait_ms())
 
     def _outputs_to_read(self) -> list[int]:

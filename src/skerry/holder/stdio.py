@@ -22,6 +22,7 @@ class Stdio:
         self.outputs = dict(command.outputs)  # frame type by descriptor; without those at their end
         self.stdin = command.stdin
         self._terminal = command.terminal
+        self._terminal_end = command.terminal_end
         self._left_bytes: dict[int, int] | None = None
         self._pending: list[tuple[Client | None, bytes]] = []
         self._stdin_ends = False
@@ -33,9 +34,9 @@ class Stdio:
         try:
             data = os.read(descriptor, self._amount(descriptor))
         except BlockingIOError:
+            if descriptor == self.ended_terminal:
+                self.close_output(descriptor)
             return b""
-        except OSError:  # EIO: everyone on the terminal is gone
-            data = b""
         if not data:
             self.close_output(descriptor)
         elif self._left_bytes is not None:
@@ -45,12 +46,18 @@ class Stdio:
     def command_ended(self) -> None:
         """Count what lies in the pipes: that is the command's, what comes later its leftovers'."""
         self._left_bytes = {
-            # A terminal is hung up when its command ends, so its end is sure to come.
+            # A terminal is hung up when its command ends: nobody writes to it any more, whatever
+            # still has it open, and a read that would block has seen all.
             descriptor: sys.maxsize if descriptor == self._terminal else _readable(descriptor)
             for descriptor in self.outputs
         }
         self._pending.clear()
         self._close_stdin()
+
+    @property
+    def ended_terminal(self) -> int | None:
+        """Return the terminal of a command that ended: to be read although it announces nothing."""
+        return self._terminal if self._left_bytes is not None else None
 
     def undrained(self) -> list[int]:
         """Return the descriptors that have output of the command itself, or may come to have it."""
@@ -64,9 +71,11 @@ class Stdio:
     def close_output(self, descriptor: int) -> None:
         """Read no more of it."""
         del self.outputs[descriptor]
+        os.close(descriptor)
         if descriptor == self._terminal:
             self._terminal = self.stdin = None
-        os.close(descriptor)
+            if self._terminal_end is not None:
+                os.close(self._terminal_end)
 
     def resize(self, rows: int, columns: int) -> None:
         """Give the terminal a new size."""

@@ -10,13 +10,16 @@ whatever happens to the disk, and no other directory's while this one is there; 
 before it does. Sixteen bits of the pool's own place keep apart two pools in one filesystem.
 """
 
+import contextlib
 import os
 import zlib
+from collections.abc import Generator
 
 from skerry.host import btrfs, btrfs_quota
 
 _NUMBER_BITS = 32
 _SUBVOLUME_ID_MIN = 256
+_MORE_BYTES = 16 << 20  # far more than the blocks that one small transaction may change
 
 
 def set_up(pool: int) -> bool:
@@ -45,6 +48,23 @@ def ensure(pool: int, group: int, disk_bytes_max: int, members: list[int]) -> No
     for member in members:
         if member not in within:
             btrfs_quota.add_member(pool, member, group)
+
+
+@contextlib.contextmanager
+def more_room(pool: int, group: int) -> Generator[None]:
+    """Let a full box do a little more for a moment: the kernel wants room even to set a flag.
+
+    After a crash that little may stay. Raises OSError.
+    """
+    btrfs.commit(pool)  # usage is what it was at the last commit
+    usage = btrfs_quota.group_usage(pool, group)
+    assert usage is not None, "who is over the limit of a group is in it"
+    full = max(usage.used_bytes, usage.bytes_max or 0)
+    btrfs_quota.limit_group(pool, group, full + _MORE_BYTES)
+    try:
+        yield
+    finally:
+        btrfs_quota.limit_group(pool, group, usage.bytes_max)
 
 
 def forget(pool: int, group: int) -> None:

@@ -33,6 +33,16 @@ class HolderConnection(asyncio.Protocol):
 
     # -- for those who use it --
 
+    @property
+    def queued_bytes(self) -> int:
+        """Return how much has arrived and waits to be received."""
+        return self._arrived_bytes
+
+    @property
+    def is_paused(self) -> bool:
+        """Return whether the holder is kept from sending more."""
+        return self._is_paused
+
     async def receive(self) -> tuple[int, bytes] | None:
         """Return the next frame (type, payload), None when the holder has closed."""
         while not self._arrived:

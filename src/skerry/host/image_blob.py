@@ -21,7 +21,7 @@ from skerry.base import Invalid, NotAvailable, TooLarge, format_size
 from skerry.host.process import SYSTEM_PATH, find
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
+    from typing_extensions import Buffer
 
 Progress: TypeAlias = Callable[[str], None]
 
@@ -257,7 +257,7 @@ class _Plain(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+    def readinto(self, buffer: "Buffer", /) -> int:
         view = memoryview(buffer)[: self._blob.size - self._position]
         if not view:
             return 0
@@ -277,7 +277,7 @@ class _Counted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+    def readinto(self, buffer: "Buffer", /) -> int:
         view = memoryview(buffer)
         count: int = self._raw.readinto(view) or 0
         self.sha256.update(view[:count])

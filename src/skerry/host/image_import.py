@@ -95,9 +95,9 @@ def import_image(
     root = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     with rooted.held(root), rooted.held(_open_source(path)) as source, filling(root) as target:
         config = _fill(source, os.path.dirname(tree), target, budget)
-        if not os.listdir(root):
-            raise Invalid("bad_image", f"There is nothing in {path!r} that a box could run.")
-        _make_places(root, target)
+        # Opened anew: on btrfs an open directory does not list what came after it was opened.
+        with rooted.held(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=root)) as filled:
+            _make_places(filled, target)
         if target.strangers:
             progress(f"{target.strangers} owners above 65535 were replaced by nobody")
     return Imported(config, budget.bytes_taken, budget.members_taken)
@@ -177,7 +177,10 @@ def _seekable_archive(blob: Blob, scratch: str, budget: Budget) -> Generator[Blo
 
 
 def _make_places(root: int, tree: Tree) -> None:
+    """Make what a box needs. Raises Invalid(bad_image) where nothing at all was imported."""
     there = {name: os.lstat(name, dir_fd=root).st_mode for name in os.listdir(root)}
+    if not there:
+        raise Invalid("bad_image", "There is nothing in it that a box could run.")
     for name in _MOUNT_POINTS:
         if not stat.S_ISDIR(there.get(name, 0)):
             tree.directory(name, Metadata(mode=0o755))

@@ -36,6 +36,7 @@ from skerry.host.seam import (
 )
 from skerry.host.sessions import Sessions
 
+
 @contextlib.contextmanager
 def suppress_code(code: str) -> Generator[None]:
     """Let errors of that code pass as if nothing was."""
@@ -48,7 +49,6 @@ def suppress_code(code: str) -> Generator[None]:
 
 # Enough that a slow snapshot of one box holds up no other; each thread costs little when idle.
 _THREADS = 32
-_RECIPES = Path(__file__).parents[3] / "images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +186,7 @@ class LinuxMachine:
 
     async def recipe_parent(self, recipe: str) -> str | None:
         """Implement the seam."""
-        return (await asyncio.to_thread(image_recipe.read_recipe, str(_RECIPES), recipe)).parent
+        return (await asyncio.to_thread(image_recipe.read_recipe, image_recipe.recipe_directory(), recipe)).parent
 
     async def build_image(
         self, recipe: str, parent_id: str | None, image_id: str, progress: Progress
@@ -194,7 +194,7 @@ class LinuxMachine:
         """Implement the seam."""
 
         def build() -> None:
-            plan = image_recipe.read_recipe(str(_RECIPES), recipe)
+            plan = image_recipe.read_recipe(image_recipe.recipe_directory(), recipe)
             with self.pool.new_image(image_id, parent_id) as tree:
                 image_build.build_image(plan, str(tree), progress, mirror=self.apt_mirror)
 

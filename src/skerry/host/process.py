@@ -62,7 +62,9 @@ def run(
     # would take a lock that another thread may hold, and a fork of the whole daemon.
     tie = (_path_of("setpriv"), "--pdeathsig", "KILL", "--")
     command = (*tie, _path_of(argv[0]), *argv[1:])
-    return _run(command, argv, timeout_ns, environment, stdin, stdout_bytes_max)
+    return _run(
+        command, argv, timeout_ns, environment, stdin=stdin, stdout_bytes_max=stdout_bytes_max
+    )
 
 
 def must_run(
@@ -95,17 +97,22 @@ def must_run(
 
 
 def run_untied(
-    argv: Sequence[str], *, timeout_ns: int, environment: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    timeout_ns: int,
+    environment: Mapping[str, str] | None = None,
+    inherited: Sequence[int] = (),
 ) -> Completed:
     """Run a command as `run` does, but let it finish if this process dies meanwhile.
 
     For a command that starts something which is meant to outlive us, such as a box's monitor:
-    cutting it off half-way would only leave more to clean up.
+    cutting it off half-way would only leave more to clean up. inherited: descriptors that it gets
+    besides, under the same numbers; a lock on one is held until both have let go.
 
     Raises NotAvailable(command_missing, command_timed_out), Failed(command_output_too_long).
     """
     command = (_path_of(argv[0]), *argv[1:])
-    return _run(command, argv, timeout_ns, environment, subprocess.DEVNULL, 1024 * 1024)
+    return _run(command, argv, timeout_ns, environment, inherited=inherited)
 
 
 def find(name: str) -> str | None:
@@ -131,8 +138,10 @@ def _run(
     argv: Sequence[str],
     timeout_ns: int,
     environment: Mapping[str, str] | None,
-    stdin: int,
-    stdout_bytes_max: int,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stdout_bytes_max: int = 1024 * 1024,
+    inherited: Sequence[int] = (),
 ) -> Completed:
     deadline_ns = time.monotonic_ns() + timeout_ns
     with subprocess.Popen(
@@ -143,6 +152,7 @@ def _run(
         env={"PATH": SYSTEM_PATH, "LC_ALL": "C.UTF-8"} if environment is None else environment,
         cwd="/",
         start_new_session=True,
+        pass_fds=inherited,
     ) as process:
         try:
             output = _collect(process, argv, deadline_ns, stdout_bytes_max)

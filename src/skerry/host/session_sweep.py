@@ -9,7 +9,7 @@ import os
 import time
 
 from skerry.base import NotFound
-from skerry.holder import rendezvous
+from skerry.holder import frames, rendezvous
 from skerry.host import cgroups
 from skerry.host.holder_connection import dial
 
@@ -17,6 +17,7 @@ from skerry.host.holder_connection import dial
 _START_S_MAX = 30.0
 _DEATH_NS_MAX = 5 * 10**9
 _PAUSE_S = 0.002
+_ANSWER_S_MAX = 5.0
 _GROUP_PREFIX = "exec-"
 
 
@@ -37,12 +38,8 @@ def sweep(directory: str, groups: list[str]) -> None:
 
 def bury_if_dead(directory: str) -> bool:
     """End all that a session started if its holder is dead; return whether it is."""
-    try:
-        with dial(directory):
-            return False
-    except NotFound:
-        if not _is_old_enough(directory):
-            return False
+    if _answers(directory) or not _is_old_enough(directory):
+        return False
     with contextlib.suppress(FileNotFoundError):
         _kill_group(os.readlink(f"{directory}/{rendezvous.GROUP_LINK}"))
     for name in (rendezvous.SOCKET_NAME, rendezvous.GROUP_LINK):
@@ -51,6 +48,24 @@ def bury_if_dead(directory: str) -> bool:
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(directory)
     return True
+
+
+def _answers(directory: str) -> bool:
+    """Return whether a holder lives. One that is busy for long counts as living."""
+    try:
+        while True:
+            with dial(directory) as connection:
+                connection.settimeout(_ANSWER_S_MAX)
+                # To be let in is not enough: a process that is being killed closes its connections
+                # one after the other, the listening one perhaps last.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(frames.frame(frames.QUERY))
+                    if connection.recv(1):
+                        return True
+    except TimeoutError:
+        return True
+    except NotFound:
+        return False
 
 
 def _is_old_enough(directory: str) -> bool:

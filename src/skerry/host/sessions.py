@@ -52,6 +52,7 @@ _REFUSALS: dict[str, type[SkerryError]] = {
 _ANSWER_S_MAX = 15.0
 _CALLS_AT_ONCE = 32
 _WINDOW_MAX = 65535
+_END_NOW = frames.pack([SIGKILL, 0])
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 # Linux takes three quarters of its 8 MiB for a stack; what is more can be refused here already.
 _ARGUMENTS_BYTES_MAX = 6 * 1024 * 1024
@@ -111,8 +112,8 @@ class Sessions:
         try:
             state = await _started(connection, self._rules.start_ns_max / 10**9 + _ANSWER_S_MAX)
         except BaseException:
-            # Whoever wanted it is gone and knows no id to end it by, so it must not begin.
-            connection.send(frames.END, frames.pack([SIGKILL, 0]))
+            # Whoever wanted it is gone, so it must not run on.
+            connection.send(frames.END, _END_NOW)
             connection.close()
             raise
         return Link(connection, state, self._path(box_id, session_id))
@@ -180,11 +181,10 @@ class Sessions:
                 whole = frames.frame(frames.REQUEST, request.to_bytes())
                 await asyncio.get_running_loop().sock_sendall(ours, whole)
             return await connect(ours)
-        except (BrokenPipeError, ConnectionResetError, TimeoutError) as error:
-            ours.close()
-            raise _died() from error
-        except BaseException:
-            ours.close()
+        except BaseException as error:
+            _withdraw(ours)
+            if isinstance(error, BrokenPipeError | ConnectionResetError | TimeoutError):
+                raise _died() from error
             raise
 
     def _path(self, box_id: str, session_id: str) -> str:
@@ -194,11 +194,11 @@ class Sessions:
 
 
 class Link:
-    """One client's hold on a session: a `seam.SessionLink`."""
+    """One client's hold on a session: a `seam.SessionLink`. connection is for tests to look at."""
 
     def __init__(self, connection: HolderConnection, state: SessionState, directory: str) -> None:
         self.state = state
-        self._connection = connection
+        self.connection = connection
         self._directory = directory
         self._has_ended = False
 
@@ -209,7 +209,7 @@ class Link:
         Exit, the session is forgotten. Raises NotAvailable(session_lost).
         """
         while not self._has_ended:
-            arrived = await self._connection.receive()
+            arrived = await self.connection.receive()
             if arrived is None:
                 await asyncio.to_thread(bury_if_dead, self._directory)
                 raise NotAvailable(
@@ -224,28 +224,28 @@ class Link:
                 self._has_ended = True
                 code, notice = cast("list[object]", frames.unpack(payload))
                 yield Exit(cast("int", code), cast("str", notice))
-                self._connection.send(frames.DONE)
+                self.connection.send(frames.DONE)
 
     async def write(self, data: bytes) -> None:
         """Send data to its stdin; waits while the command does not read."""
-        await self._connection.send_stdin(data)
+        await self.connection.send_stdin(data)
 
     async def write_eof(self) -> None:
         """Close its stdin (a terminal: send end of transmission)."""
-        self._connection.send(frames.STDIN_EOF)
+        self.connection.send(frames.STDIN_EOF)
 
     async def resize(self, rows: int, cols: int) -> None:
         """Give its terminal a new size."""
-        self._connection.send(frames.RESIZE, frames.pack([_window(rows), _window(cols)]))
+        self.connection.send(frames.RESIZE, frames.pack([_window(rows), _window(cols)]))
 
     async def signal(self, number: int) -> None:
         """Send a signal to its process group. Raises Invalid(bad_signal)."""
         _check_signal(number)
-        self._connection.send(frames.SIGNAL, frames.pack(number))
+        self.connection.send(frames.SIGNAL, frames.pack(number))
 
     async def close(self) -> None:
         """Let go. What happens next is disconnect_ns_max's business."""
-        self._connection.close()
+        self.connection.close()
 
 
 def _request(
@@ -318,6 +318,13 @@ async def _started(connection: HolderConnection, wait_s: float) -> SessionState:
     if payload is None:
         raise _died()
     return _state(payload)
+
+
+def _withdraw(ours: socket.socket) -> None:
+    """End what a request began, or make it one that begins nothing if it is not all sent."""
+    with contextlib.suppress(OSError):
+        ours.send(frames.frame(frames.END, _END_NOW))
+    ours.close()
 
 
 def _died() -> NotAvailable:

@@ -8,17 +8,17 @@ import contextlib
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
-import skerry
 from skerry.base import NotAvailable
 
-# The package is put together by hand because `skerry/__init__.py` imports more than a holder may
-# cost. -I and -S: neither the environment nor site-packages have a say in a process of root's.
+# -I and -S: neither the environment nor site-packages have a say in a process of root's. Our own
+# package comes last in the path, so that nothing beside it stands before the standard library.
 _PROGRAM = (
-    "import sys; package = type(sys)('skerry'); package.__path__ = [sys.argv[1]]; "
-    "sys.modules['skerry'] = package; "
+    "import sys; sys.path.append(sys.argv[1]); "
     "from skerry.holder.zygote import main; main(int(sys.argv[2]))"
 )
+_PACKAGES = str(Path(__file__).parents[2])
 _TIMEOUT_S = 10.0
 _NO_PROGRAM = b"\0"
 
@@ -80,7 +80,7 @@ class Zygote:
         descriptor = theirs.fileno()
         with theirs, open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, skerry.__path__[0], f"{descriptor}"],
+                [sys.executable, "-I", "-S", "-c", _PROGRAM, _PACKAGES, f"{descriptor}"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -1,18 +1,19 @@
-"""A daemon that kills itself at a step: `python -m skerry.testing.killed N FILE [skerry's words]`.
+"""A daemon that kills itself at a step: `python -m skerry.testing.killed N FILE up [SETTINGS]`.
 
 Every call to the machine that changes something counts twice, before and after; at the Nth count
 the process gets SIGKILL, as if the power had gone for it alone. N = 0 never. Counting begins when
 FILE is there, which is then told the count.
 """
 
+import argparse
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from skerry import app, cli
+from skerry import app, config
+from skerry.host.seam import Machine
 
 CHANGES = frozenset(
     (
@@ -26,7 +27,7 @@ CHANGES = frozenset(
 class Killer:
     """Stands before a machine and counts. Armed by the creation of the file `armed`."""
 
-    def __init__(self, machine: Any, kill_at: int, armed: Path) -> None:  # noqa: ANN401 - any machine
+    def __init__(self, machine: Machine, kill_at: int, armed: Path) -> None:
         self._machine = machine
         self._kill_at = kill_at
         self._armed = armed
@@ -54,14 +55,19 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> int:
-    """Run `skerry` with the killer between domain and machine."""
-    kill_at, armed = int(sys.argv[1]), Path(sys.argv[2])
-    run = app.run
-    app.run = lambda settings: run(settings, lambda machine: Killer(machine, kill_at, armed))
-    sys.argv[:3] = ["skerry"]
-    return cli.main()
+def main() -> None:
+    """Run what `skerry up` runs, with the killer between domain and machine."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kill_at", type=int)
+    parser.add_argument("armed", type=Path)
+    parser.add_argument("command", choices=["up"])
+    config.add_arguments(parser)
+    options = parser.parse_args()
+    app.run(
+        config.from_arguments(options),
+        lambda machine: cast("Machine", Killer(machine, options.kill_at, options.armed)),
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

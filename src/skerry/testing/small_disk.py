@@ -11,11 +11,11 @@ from pathlib import Path
 from skerry.host import process
 
 _PROGRAMS = (
-    "bash cat chmod dd env false head id ls mkdir mkfifo nohup pwd readlink rm setsid sh sleep stty "
-    "touch true tty wc yes"
-).split()
-_PASSWD = "root:x:0:0:root:/root:/bin/sh\nbox:x:1000:1000::/home/box:/bin/bash\n"
-_GROUP = "root:x:0:\ntty:x:5:\nstaff:x:50:box\nbox:x:1000:\n"
+    "bash", "cat", "env", "head", "id", "ls", "nohup", "readlink", "setsid", "sh", "sleep", "stty",
+    "true", "tty", "wc", "yes",
+)  # fmt: skip
+_USERS = "root:x:0:0:root:/root:/bin/sh\nbox:x:1000:1000::/home/box:/bin/bash\n"
+_GROUPS = "root:x:0:\ntty:x:5:\nstaff:x:50:box\nbox:x:1000:\n"
 _USER_ID = 1000
 _TIMEOUT_NS = 10 * 10**9
 _LIBRARY = re.compile(r"(/\S+) \(0x")
@@ -30,8 +30,8 @@ def build_small_disk(disk: Path) -> None:
         (disk / name).mkdir(parents=True, mode=0o755)
     (disk / "tmp").chmod(0o1777)
     os.chown(disk / "home" / "box", _USER_ID, _USER_ID)
-    (disk / "etc" / "passwd").write_text(_PASSWD)
-    (disk / "etc" / "group").write_text(_GROUP)
+    (disk / "etc" / "passwd").write_text(_USERS)
+    (disk / "etc" / "group").write_text(_GROUPS)
     libraries = set[str]()
     for name in _PROGRAMS:
         program = process.find(name)

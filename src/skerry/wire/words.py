@@ -14,7 +14,7 @@ ImageName = Annotated[
     str,
     Meta(
         min_length=1,
-        extra_json_schema={"pattern": "^[a-z0-9]([a-z0-9_-]|[.](?![.])){0,62}(?<![._-])$"},
+        extra_json_schema={"pattern": "^[a-z0-9]([a-z0-9_-]|[.](?![.])){0,63}(?<![._-])$"},
     ),
 ]
 CheckpointName = Annotated[str, Meta(extra_json_schema={"pattern": "^(v|auto-)[1-9][0-9]{0,8}$"})]

@@ -1,0 +1,22 @@
+"""A data directory has one daemon."""
+
+from pathlib import Path
+
+import pytest
+
+from skerry.base import NotAvailable
+from skerry.host.lock import hold_directory
+
+
+def test_a_directory_is_held_once(tmp_path: Path) -> None:
+    with hold_directory(tmp_path), pytest.raises(NotAvailable) as caught, hold_directory(tmp_path):
+        pass
+
+    assert caught.value.code == "already_running"
+    assert str(tmp_path) in caught.value.message
+
+
+def test_a_directory_that_was_let_go_can_be_held_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with hold_directory(tmp_path):
+            assert (tmp_path / "lock").exists()
