@@ -24,6 +24,7 @@ from bench.measure import Result, machine, result, table, timed, write_json
 from bench.podman import Podman, present
 
 ROOT = Path(__file__).parents[1]
+INSTANCE = "bench"
 DISK_MB = 2000
 DIRTY_MB = 50
 
@@ -53,7 +54,7 @@ def daemon(data: Path) -> Generator[Daemon]:
         "--listen",
         f"127.0.0.1:{port}",
         "--instance",
-        "bench",
+        INSTANCE,
         "--network",
         "10.215.0.0/16",
     ]
@@ -195,7 +196,7 @@ def memory(running: Daemon, count: int) -> list[Result]:
     monitors = [
         int(entry.name)
         for entry in Path("/proc").iterdir()
-        if entry.name.isdigit() and _is_monitor(entry, running.data)
+        if entry.name.isdigit() and _is_monitor(entry)
     ]
     per_box = [_resident_mb(pid) for pid in monitors]
     for index in range(count):
@@ -206,9 +207,9 @@ def memory(running: Daemon, count: int) -> list[Result]:
     ]
 
 
-def _is_monitor(entry: Path, data: Path) -> bool:
+def _is_monitor(entry: Path) -> bool:
     with contextlib.suppress(OSError):
-        return (entry / "cmdline").read_bytes().startswith(b"[lxc monitor] " + bytes(data))
+        return (entry / "cmdline").read_bytes().startswith(f"[lxc monitor] /run/skerry/{INSTANCE} ".encode())
     return False
 
 

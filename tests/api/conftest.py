@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from skerry import accounts, api, boxes
 from skerry.accounts import Accounts
 from skerry.host.database import Database
@@ -80,7 +81,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     def work() -> None:
         try:
             loop.run_until_complete(_serve(tmp_path, told, up, stop))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again where the test waits
             failed.append(error)
             up.set()
         finally:

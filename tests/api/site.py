@@ -113,7 +113,7 @@ class ScriptedMachine(SimulatedMachine):
 
     async def end_session(
         self,
-        box_id: str,  # noqa: ARG002
+        box_id: str,
         session_id: str,
         signal: int,
         grace_ns: int,
@@ -125,7 +125,7 @@ class ScriptedMachine(SimulatedMachine):
                 link.state = dataclasses.replace(link.state, exit_code=128 + signal)
         return 128 + signal
 
-    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:  # noqa: ARG002
+    async def open_disk(self, box_id: str, checkpoint: str | None) -> int:
         """Open the one disk."""
         return os.open(self.disk, os.O_PATH | os.O_DIRECTORY)
 

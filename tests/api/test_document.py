@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.api.conftest import Served
 
 from skerry.api import document, operations
 from skerry.base import SkerryError, box_name, checkpoint_name, image_name
 from skerry.wire import words
+from tests.api.conftest import Served
 
 PATTERNS: dict[object, Any] = {
     box_name: words.BoxName,

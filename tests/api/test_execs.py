@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.api.site import ScriptedLink, Site, chunks, silent, tell
 
 from skerry.host.seam import Exit, Output
+from tests.api.site import ScriptedLink, Site, chunks, silent, tell
 
 RUN = "/v1/boxes/dev/run"
 EXEC = "/v1/sprites/dev/exec"

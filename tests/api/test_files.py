@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.api.site import Answer, Site, parsed, tell
 
 from skerry.api import routing
+from tests.api.site import Answer, Site, parsed, tell
 
 FS = "/v1/sprites/dev/fs"
 BIG = bytes(range(250)) * 4000

@@ -8,11 +8,11 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.api.site import LIMITS, Site, parsed, tell
 
 from skerry.api.protocol import is_lost
 from skerry.api.race import race
 from skerry.base import NotFound
+from tests.api.site import LIMITS, Site, parsed, tell
 
 HANDSHAKE = (
     "GET /v1/boxes/dev/exec?cmd=a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"

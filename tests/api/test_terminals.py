@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.api.site import ScriptedLink, Site, silent, tell
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from skerry.api import terminals
 from skerry.base import NotAvailable
 from skerry.host.seam import Exit, Output
+from tests.api.site import ScriptedLink, Site, silent, tell
 
 EXEC = "/v1/sprites/dev/exec"
 

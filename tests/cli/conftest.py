@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.api.conftest import Served, served
 
 from skerry.cli import main
+from tests.api.conftest import Served, served
 
 __all__ = ["Served", "served"]
 

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.cli.conftest import Shell
 
 from skerry.cli import main
+from tests.cli.conftest import Shell
 
 
 def test_the_main_job(shell: Shell) -> None:

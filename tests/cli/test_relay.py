@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from tests.cli.conftest import Served, Shell
 
 SOURCES = str(Path(__file__).parents[2] / "src")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.client.conftest import Served
 
 import skerry
 from skerry import wire
 from skerry.base import Conflict, Denied, Invalid, NotFound, Unauthorized
 from skerry.client import Box, Cloud, CommandFailed, CommandTimedOut
+from tests.client.conftest import Served
 
 Work = Callable[[Cloud], Coroutine[Any, Any, None]]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.client.peer import Line, Script, peer, stands_still
 
 from skerry import wire
 from skerry.base import Failed, NotAvailable, NotFound, SkerryError, TooLarge
 from skerry.client.calls import Calls
 from skerry.client.endpoint import Endpoint
+from tests.client.peer import Line, Script, peer, stands_still
 
 VERSION = b'{"version":"9","instance":"i","boxes":0,"pid":1}'
 PIECE = bytes(64 * 1024)

@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from tests.client.peer import Line, Script, peer, stands_still
 from wsproto import events as ws
 
 from skerry.base import Failed, NotAvailable, NotFound
@@ -13,6 +12,7 @@ from skerry.client import Box, CommandFailed, CommandTimedOut
 from skerry.client.calls import Calls
 from skerry.client.endpoint import Endpoint
 from skerry.client.websocket import open_websocket
+from tests.client.peer import Line, Script, peer, stands_still
 
 INFO = '{"type":"session_info","session_id":"ses_1","tty":false}'
 TTY_INFO = '{"type":"session_info","session_id":"ses_1","tty":true}'

@@ -1,7 +1,6 @@
 import threading
 
 import pytest
-from tests.client.conftest import Served
 
 import skerry
 from skerry import SyncCloud
@@ -12,6 +11,7 @@ from skerry.client.box import Box
 from skerry.client.files import Files
 from skerry.client.session import Session
 from skerry.client.sync import SyncBox, SyncFiles, SyncSession
+from tests.client.conftest import Served
 
 
 def connect(served: Served) -> SyncCloud:

@@ -1,5 +1,4 @@
 """Copies of trees. The box's disk is a directory here."""
-# ruff: noqa: ARG002 - the fake takes what the real one takes
 
 import asyncio
 import contextlib

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.conftest import Program
 
 # Each row: what is tried, as a shell script that ends with 0 if it got through.

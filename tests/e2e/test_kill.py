@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.conftest import INSTANCE, Program
 
 VERBS: dict[str, list[str]] = {

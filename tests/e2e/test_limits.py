@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+
 from tests.e2e.conftest import Program
 
 # Allocates what it is told, in MiB, and touches every page.

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.conftest import ROOT, Program
 
 FILES = ("package.json", "package-lock.json", "sprites.test.mjs")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from sprites import SpritesClient
 from sprites.exceptions import SpriteError
+
 from tests.e2e.conftest import Program
 
 

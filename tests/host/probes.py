@@ -153,7 +153,7 @@ def fork_until_refused() -> int:
 
 
 def clock_set() -> None:
-    import time  # noqa: PLC0415 - built in
+    import time
 
     time.clock_settime(time.CLOCK_REALTIME, 0)
 

@@ -715,7 +715,8 @@ def test_a_pool_that_is_too_small_is_refused(pool: Path) -> None:
 
 
 def test_a_directory_of_another_filesystem_is_refused() -> None:
-    opened = lambda: Pool.open(Path("/"), directory=Path("/proc"), size_bytes=None)  # noqa: E731
+    def opened() -> Pool:
+        return Pool.open(Path("/"), directory=Path("/proc"), size_bytes=None)
 
     assert refusal(NotAvailable, opened) == "no_btrfs"
 

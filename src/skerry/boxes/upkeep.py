@@ -27,14 +27,15 @@ async def recover(boxes: Boxes) -> list[Repair]:
     repairs = plan_repairs(recorded, found)
     for repair in repairs:
         await _carry_out(boxes, repair)
-    await boxes.machine.sweep()
     recorded = boxes.database.read(store.recorded)
     boxes.slots = {box.slot for box in recorded.boxes}
     living = {box.box_id: box for box in recorded.boxes if box.destroyed_at_ns is None}
     boxes.running = {box_id: state for box_id, state in running.items() if box_id in living}
+    await boxes.machine.sweep({living[box_id].slot: box_id for box_id in boxes.running})
     for box_id in boxes.running:
         # A box claimed in the instant of the crash may still have the name it was made ready with.
-        await boxes.machine.give_identity(box_id, living[box_id].name, fresh=False)
+        with contextlib.suppress(LimitReached):  # a full pool: only a new start can make room in it
+            await boxes.machine.give_identity(box_id, living[box_id].name, fresh=False)
     return repairs
 
 

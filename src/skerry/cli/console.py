@@ -1,7 +1,9 @@
 """`skerry console`: a shell in a box."""
 
 import argparse
+import os
 
+from skerry.base import Invalid
 from skerry.cli import relay, stdio, tty
 from skerry.cli.connection import connect
 from skerry.cli.exec import on_terminal
@@ -16,7 +18,9 @@ def declare_console(parser: Parser) -> None:
 
 
 async def run(options: argparse.Namespace) -> int:
-    """Open the user's own shell; return what it ended with."""
+    """Open the user's own shell; return what it ended with. Raises Invalid(no_terminal)."""
+    if not os.isatty(stdio.STDIN):
+        raise Invalid("no_terminal", "A console needs a terminal. Run scripts with skerry exec.")
     rows, cols = tty.size(stdio.STDOUT)
     async with connect(options) as cloud:
         box = cloud.box(options.box)

@@ -31,7 +31,7 @@ ENDED = 39  # the exit code, None where the command never had one
 
 # As much stdin may be under way per client. It is counted instead of leaving the frames unread, so
 # that a signal still gets past input that the command does not take.
-STDIN_WINDOW_BYTES = 64 * 1024
+STDIN_WINDOW_BYTES = 256 * 1024
 
 # The kernel takes 6 MiB of arguments and environment at most; the rest of a request is small.
 FRAME_BYTES_MAX = 8 * 1024 * 1024

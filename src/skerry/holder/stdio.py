@@ -31,17 +31,31 @@ class Stdio:
 
     def read(self, descriptor: int) -> bytes:
         """Return what the command wrote; at the end of the stream close it and return nothing."""
+        if descriptor == self._terminal:
+            return self._read_terminal(descriptor)
         try:
             data = os.read(descriptor, self._amount(descriptor))
         except BlockingIOError:
-            if descriptor == self.ended_terminal:
-                self.close_output(descriptor)
             return b""
         if not data:
             self.close_output(descriptor)
         elif self._left_bytes is not None:
             self._left_bytes[descriptor] -= len(data)
         return data
+
+    def _read_terminal(self, descriptor: int) -> bytes:
+        """Read on and on: a terminal gives some 4 kB at once, too little to do all the rest for."""
+        data = bytearray()
+        try:
+            while len(data) < _READ_BYTES:
+                data += os.read(descriptor, _READ_BYTES)
+        except OSError as error:
+            # The end is EIO, or that there is no more when the command has ended.
+            if not isinstance(error, BlockingIOError) or (
+                not data and self._left_bytes is not None
+            ):
+                self.close_output(descriptor)
+        return bytes(data)
 
     def command_ended(self) -> None:
         """Count what lies in the pipes: that is the command's, what comes later its leftovers'."""

@@ -38,11 +38,14 @@ class _Attributes(ctypes.Structure):
 
 
 def show_checkpoints(directory: str, init_pid: int) -> None:
-    """Mount directory at PLACE in the box whose first process is init_pid; again: one on the other.
+    """Mount directory at PLACE in the box whose first process is init_pid, unless it is there.
 
     Raises Conflict(box_not_running), OSError where the kernel refuses.
     """
     try:
+        with open(f"/proc/{init_pid}/mountinfo", "rb") as file:
+            if any(line.split(b" ")[4] == PLACE.encode() for line in file):
+                return
         users = os.open(f"/proc/{init_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         with held(users):
             mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)

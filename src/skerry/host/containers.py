@@ -111,6 +111,14 @@ class Containers:
         self._confined.shutdown()
         self._devices.close()
 
+    def retire(self) -> None:
+        """Remove what this instance has on the machine beside boxes: when none runs any more."""
+        for tree in (self._boxes(), self._monitors(), self._pivots()):
+            for directory in tree.directories():
+                with contextlib.suppress(OSError):  # somebody uses it, or it never was
+                    os.rmdir(directory)
+        shutil.rmtree(self._runtime_path, ignore_errors=True)
+
     # -- life --
 
     def start(self, start: BoxStart, disk: str, checkpoints: str) -> Running:

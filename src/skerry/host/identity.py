@@ -67,8 +67,12 @@ def _read(directory: int, name: str) -> str:
 def _put(directory: int, name: str, content: str, *, mode: int = 0o644) -> None:
     if _read(directory, name) == content:
         return
-    with contextlib.suppress(FileNotFoundError):
+    try:
         os.unlink(_STAGED, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except IsADirectoryError:
+        return  # somebody made it one, and so keeps the file that is there
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with held(os.open(_STAGED, flags, 0o600, dir_fd=directory)) as file:
         os.write(file, content.encode())
@@ -87,4 +91,5 @@ def _remove_host_keys(etc: int) -> None:
     with held(directory):
         for name in os.listdir(directory):
             if _HOST_KEY.fullmatch(name):
-                os.unlink(name, dir_fd=directory)
+                with contextlib.suppress(IsADirectoryError):  # no key then
+                    os.unlink(name, dir_fd=directory)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ _MS_NODEV, _MS_NOATIME = 4, 1024
 _OPTIONS = b"discard=async"  # gives the space of what was deleted back to the file, within a minute
 
 _TRIES_MAX = 20  # others may take the device that was free a moment ago
+_UNMOUNT_TRIES_MAX, _UNMOUNT_PAUSE_SECONDS = 10, 0.02
 _SIZE_BYTES_MIN = 2 << 30
 _MKFS_WAIT_NS = 120 * 10**9
 
@@ -107,12 +109,16 @@ def mount(path: Path, target: Path) -> None:
 
 def unmount(target: Path) -> bool:
     """Unmount target, which detaches its device; False while something there is in use."""
-    if _libc.umount2(os.fsencode(target), 0) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EBUSY, errno.EINVAL):
-        return number == errno.EINVAL  # nothing is mounted there
-    raise OSError(number, os.strerror(number), str(target))
+    for _ in range(_UNMOUNT_TRIES_MAX):
+        if _libc.umount2(os.fsencode(target), 0) == 0:
+            return True
+        number = ctypes.get_errno()
+        if number == errno.EINVAL:  # nothing is mounted there
+            return True
+        if number != errno.EBUSY:
+            raise OSError(number, os.strerror(number), str(target))
+        time.sleep(_UNMOUNT_PAUSE_SECONDS)  # somebody's `df` or `find` may be passing by
+    return False
 
 
 def grow(path: Path, target: Path, size_bytes: int) -> None:

@@ -5,6 +5,8 @@ Puts the parts together and carries what blocks into threads. What each part doe
 
 import asyncio
 import contextlib
+import errno
+import functools
 import os
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ from skerry.host.dns import DnsSockets, open_dns_sockets, serve_dns
 from skerry.host.identity import write_identity
 from skerry.host.network import Network
 from skerry.host.pool import Pool
+from skerry.host.pool_errors import explained
 from skerry.host.resolvers import HostResolvers
 from skerry.host.seam import (
     BoxDisk,
@@ -64,7 +67,7 @@ class LinuxMachine:
     slot_users: dict[int, str]
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 - what an owner may set, all of it by name
         cls,
         data: Path,
         *,
@@ -109,6 +112,7 @@ class LinuxMachine:
         running = await self.running()
         self.containers.close()
         if not running:
+            await asyncio.to_thread(self.containers.retire)
             await asyncio.to_thread(self.network.close)
             await asyncio.to_thread(self.pool.close)
 
@@ -186,7 +190,11 @@ class LinuxMachine:
 
     async def recipe_parent(self, recipe: str) -> str | None:
         """Implement the seam."""
-        return (await asyncio.to_thread(image_recipe.read_recipe, image_recipe.recipe_directory(), recipe)).parent
+        return (
+            await asyncio.to_thread(
+                image_recipe.read_recipe, image_recipe.recipe_directory(), recipe
+            )
+        ).parent
 
     async def build_image(
         self, recipe: str, parent_id: str | None, image_id: str, progress: Progress
@@ -232,7 +240,17 @@ class LinuxMachine:
         try:
             resolver = self.network.plan.resolv_conf
             machine_id = entropy(16).hex()
-            write_identity(root, hostname, resolver, machine_id=machine_id, fresh=fresh)
+            write = functools.partial(
+                write_identity, root, hostname, resolver, machine_id=machine_id, fresh=fresh
+            )
+            with explained():
+                try:
+                    write()
+                except OSError as error:
+                    if error.errno != errno.EDQUOT:
+                        raise
+                    with self.pool.more_room(box_id):  # a full box is to start all the same
+                        write()
         finally:
             os.close(root)
         if not fresh:
@@ -287,9 +305,11 @@ class LinuxMachine:
             )
         return BoxUsage(disk_bytes=disk_bytes)
 
-    async def sweep(self) -> None:
+    async def sweep(self, boxes: Mapping[int, str]) -> None:
         """Implement the seam."""
+        self.slot_users.update(boxes)
         await asyncio.to_thread(self.containers.sweep)
+        await asyncio.to_thread(self.network.sweep, list(boxes))
         await self.tidy()
 
     async def tidy(self) -> None:

@@ -306,8 +306,11 @@ class Machine(Protocol):
         """Return what a box uses now."""
         ...
 
-    async def sweep(self) -> None:
-        """Remove what a killed daemon left: of boxes, links, execs. Nothing may be under way."""
+    async def sweep(self, boxes: Mapping[int, str]) -> None:
+        """Remove what a killed daemon left: of boxes, links, execs. Nothing may be under way.
+
+        boxes: those that run and shall, by slot.
+        """
         ...
 
     async def tidy(self) -> None:

@@ -89,7 +89,7 @@ async def begin(sessions: Sessions, box: LiveBox, *argv: bytes | str, **options:
 
 async def collect(link: Link) -> tuple[bytes, bytes, Exit]:
     """Read a link to its end, and close it: stdout, stderr, exit."""
-    streams, end = {"stdout": b"", "stderr": b""}, None
+    streams, end = {"stdout": bytearray(), "stderr": bytearray()}, None
     try:
         async for event in link.events():
             if isinstance(event, Output):
@@ -99,7 +99,7 @@ async def collect(link: Link) -> tuple[bytes, bytes, Exit]:
     finally:
         await link.close()
     assert end is not None
-    return streams["stdout"], streams["stderr"], end
+    return bytes(streams["stdout"]), bytes(streams["stderr"]), end
 
 
 async def read_until(link: Link, wanted: bytes) -> None:

@@ -283,7 +283,7 @@ class SimulatedMachine:
         """Implement the seam."""
         return BoxUsage()
 
-    async def sweep(self) -> None:
+    async def sweep(self, boxes: Mapping[int, str]) -> None:
         """Implement the seam: nothing is ever left behind here."""
 
     async def tidy(self) -> None:

@@ -1,0 +1,7 @@
+"""`python -m bench`: every measurement there is."""
+
+import sys
+
+from bench.boxes import main
+
+sys.exit(main())
