@@ -59,12 +59,20 @@ def test_calls_that_are_not_built_are_not_in_the_document() -> None:
     assert "x-not-built" not in text
 
 
+# A value that a schema does not allow may be too long for a request as well: 413.
+SCHEMATHESIS = """
+[checks]
+negative_data_rejection.expected-statuses = [400, 401, 403, 404, 405, 409, 410, 413, 429]
+"""
+
+
 def test_every_call_does_what_the_document_says(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(SCHEMATHESIS)
     report = subprocess.run(
         [
             Path(sys.executable).with_name("schemathesis"), "run", f"{served.url}/openapi.json",
             "--header", f"Authorization: Bearer {served.tokens['admin']}",
-            "--phases", "coverage,fuzzing", "--max-examples", "3", "--seed", "1", "--no-color",
+            "--phases", "coverage", "--seed", "1", "--no-color",
             # What no schema says, such as that a name of a file has 255 bytes at most.
             "--exclude-checks", "positive_data_acceptance",
         ],

@@ -152,3 +152,8 @@ def test_start_and_stop(shell: Shell) -> None:
     shell.ok("create", "dev")
     assert shell.json("stop", "dev")[0]["status"] == "cold"
     assert shell.json("start", "dev")[0]["status"] == "running"
+
+
+def test_a_console_needs_a_terminal(shell: Shell) -> None:
+    assert shell("console", "dev") == 1
+    assert "terminal" in shell.err

@@ -160,7 +160,7 @@ async def peer(folder: Path, *scripts: Script) -> AsyncGenerator[Peer]:
         running.add(task)
         try:
             await scripts[number](Line(reader, writer))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again when the test is over
             served.failures.append(error)
         finally:
             writer.transport.abort()

@@ -15,6 +15,7 @@ from skerry.testing.live_box import (
     begin,
     collect,
     execute,
+    new_session_id,
     opened,
     run,
     running_box,
@@ -32,10 +33,10 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveBox]:
 
 def refused(box: LiveBox, *argv: bytes | str, **options: Any) -> str:
     """Return the code of the error that starting a command gives."""
-    before = set(box.exec_groups()) | set(box.session_names())
+    session_id = new_session_id()
     with pytest.raises(SkerryError) as caught:
-        execute(box, *argv, **options)
-    assert {*box.exec_groups(), *box.session_names()} <= before
+        execute(box, *argv, session_id=session_id, **options)
+    assert box.is_clear_of(session_id)
     return caught.value.code
 
 
@@ -152,8 +153,7 @@ def test_the_command_is_in_its_own_group_and_in_the_boxs(box: LiveBox) -> None:
     async def work() -> None:
         async with opened(box) as sessions:
             link = await begin(sessions, box, "cat", stdin=True)
-            (group,) = box.exec_groups()
-            (pid,) = box.processes(group)
+            (pid,) = box.processes(link.state.session_id)
             for tasks in box.entry.legacy_tasks:
                 assert str(pid) in Path(tasks).read_text().split()
             await link.write_eof()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +15,15 @@ from skerry.base import SkerryError
 from skerry.holder import frames
 from skerry.host import cgroups
 from skerry.host.holder_connection import dial
-from skerry.host.seam import Exit
-from skerry.host.sessions import SessionRules
+from skerry.host.seam import Exit, SessionState
+from skerry.host.sessions import SessionRules, Sessions
 from skerry.testing.live_box import (
     SECOND_NS,
     LiveBox,
     begin,
     collect,
     execute,
+    new_session_id,
     opened,
     read_until,
     run,
@@ -167,11 +169,13 @@ def test_the_end_of_transmission_ends_a_shell(box: LiveBox) -> None:
 # -- what is left ---------------------------------------------------------------------------------
 
 
-def test_an_exec_that_ended_leaves_no_group_and_no_directory(box: LiveBox) -> None:
-    execute(box, "true")
+def test_an_exec_that_ended_leaves_nothing(box: LiveBox) -> None:
+    session_id = new_session_id()
 
-    assert box.exec_groups() == []
-    asyncio.run(until(lambda: box.session_names() == []))
+    execute(box, "true", session_id=session_id)
+
+    assert not box.group(session_id).exists()
+    run(until(lambda: box.is_clear_of(session_id)))
 
 
 BACKGROUND = "setsid nohup sleep 61 </dev/null >/dev/null 2>&1 & echo started"
@@ -181,21 +185,17 @@ def test_children_in_the_background_are_left_alone(box: LiveBox) -> None:
     async def work() -> None:
         async with opened(box) as sessions:
             link = await begin(sessions, box, "sh", "-c", BACKGROUND)
+            session_id = link.state.session_id
             assert await collect(link) == (b"started\n", b"", Exit(0))
-            await until(lambda: box.session_names() == [])
+            await until(lambda: not box.directory(session_id).exists())
             await sessions.sweep([box.entry.group])
-            (group,) = box.exec_groups()
-            assert len(box.processes(group)) == 1
-            kill(box, group)
-            await until(lambda: box.processes(group) == [])
+            assert len(box.processes(session_id)) == 1
+            cgroups.write_value(f"{box.group(session_id)}/cgroup.kill", "1")
+            await until(lambda: box.processes(session_id) == [])
             await sessions.sweep([box.entry.group])
-            assert box.exec_groups() == []
+            assert box.is_clear_of(session_id)
 
     run(work())
-
-
-def kill(box: LiveBox, group: str) -> None:
-    cgroups.write_value(f"{box.entry.group}/{group}/cgroup.kill", "1")
 
 
 def test_children_that_still_write_get_no_broken_pipe(box: LiveBox) -> None:
@@ -207,19 +207,23 @@ def test_children_that_still_write_get_no_broken_pipe(box: LiveBox) -> None:
 
     async def work() -> None:
         async with opened(box) as sessions:
-            await collect(await begin(sessions, box, "sh", "-c", script))
-            await until(lambda: box.session_names() == [])
+            link = await begin(sessions, box, "sh", "-c", script)
+            await collect(link)
+            await until(lambda: not box.directory(link.state.session_id).exists())
             await asyncio.to_thread(go.write_text, "x\n")
             await until(lambda: told.exists() and told.read_text() == "0\n")
-            await until(lambda: box.exec_groups() == [])
+            await until(lambda: box.is_clear_of(link.state.session_id))
 
     run(work())
 
 
 def test_contain_ends_what_the_command_left(box: LiveBox) -> None:
-    assert execute(box, "sh", "-c", BACKGROUND, contain=True)[0] == b"started\n"
+    session_id = new_session_id()
+    options = {"contain": True, "session_id": session_id}
 
-    assert box.exec_groups() == []
+    assert execute(box, "sh", "-c", BACKGROUND, **options)[0] == b"started\n"
+
+    assert not box.group(session_id).exists()
 
 
 def test_ending_a_session_leaves_nothing(box: LiveBox) -> None:
@@ -227,11 +231,10 @@ def test_ending_a_session_leaves_nothing(box: LiveBox) -> None:
         async with opened(box) as sessions:
             script = f"trap '' TERM; {BACKGROUND}; sleep 62 & while :; do wait; done"
             link = await begin(sessions, box, "bash", "-c", script)
+            session_id = link.state.session_id
             await read_until(link, b"started")
-            code = await sessions.end(
-                box.box_id, link.state.session_id, signal.SIGTERM, SECOND_NS // 10
-            )
-            assert (code, box.exec_groups()) == (137, [])
+            code = await sessions.end(box.box_id, session_id, signal.SIGTERM, SECOND_NS // 10)
+            assert (code, box.group(session_id).exists()) == (137, False)
             assert (await collect(link))[2] == Exit(137)
 
     run(work())
@@ -244,27 +247,30 @@ def test_a_client_that_is_lost_for_too_long_ends_everything(box: LiveBox) -> Non
             link = await begin(sessions, box, "sh", "-c", f"{BACKGROUND}; sleep 63", **options)
             await read_until(link, b"started")
             await link.close()
-            await until(lambda: box.exec_groups() == [])
+            await until(lambda: not box.group(link.state.session_id).exists())
             again = await sessions.attach(box.box_id, link.state.session_id)
             assert await collect(again) == (b"started\n", b"", Exit(137))
 
     run(work())
 
 
-def test_a_cancelled_start_leaves_nothing(box: LiveBox) -> None:
+@pytest.mark.parametrize("turns", range(14))
+def test_a_start_that_is_cancelled_leaves_nothing(box: LiveBox, turns: int) -> None:
+    session_id = new_session_id()
+
     async def work() -> None:
         async with opened(box) as sessions:
             await sessions.start()
-            for turns in range(20):
-                options = {"disconnect_ns_max": None}
-                starting = asyncio.create_task(begin(sessions, box, "sleep", "64", **options))
-                for _ in range(turns):
-                    await asyncio.sleep(0)
-                starting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await starting
-            await collect(await begin(sessions, box, "true"))  # so that all before it were taken
-            await until(lambda: box.exec_groups() == [] and box.session_names() == [])
+            options = {"disconnect_ns_max": None, "session_id": session_id}
+            starting = asyncio.create_task(begin(sessions, box, "sleep", "64", **options))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            with suppress(asyncio.CancelledError):
+                await starting
+            # Requests are taken in turn: when this one is done the other was taken.
+            await collect(await begin(sessions, box, "true"))
+            await until(lambda: box.is_clear_of(session_id))
 
     run(work())
 
@@ -277,7 +283,21 @@ def test_a_killed_holder_is_buried_with_all_that_it_started(box: LiveBox) -> Non
             os.kill(holder_of(box, link.state.session_id), signal.SIGKILL)
             with pytest.raises(SkerryError, match="broke off"):
                 await collect(link)
-            assert (box.exec_groups(), box.session_names()) == ([], [])
+            assert box.is_clear_of(link.state.session_id)
+
+    run(work())
+
+
+def test_a_sweep_buries_what_nobody_watched(box: LiveBox) -> None:
+    async def work() -> None:
+        async with opened(box) as sessions:
+            options = {"disconnect_ns_max": None}
+            link = await begin(sessions, box, "sh", "-c", f"{BACKGROUND}; sleep 66", **options)
+            await read_until(link, b"started")
+            await link.close()
+            os.kill(holder_of(box, link.state.session_id), signal.SIGKILL)
+            await sessions.sweep([box.entry.group])
+            assert box.is_clear_of(link.state.session_id)
 
     run(work())
 
@@ -285,7 +305,7 @@ def test_a_killed_holder_is_buried_with_all_that_it_started(box: LiveBox) -> Non
 def holder_of(box: LiveBox, session_id: str) -> int:
     with dial(f"{box.sessions}/{box.box_id}/{session_id}") as connection:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[:4], "little")
+    return int.from_bytes(credentials[:4], sys.byteorder)
 
 
 # -- clients that come and go ---------------------------------------------------------------------
@@ -302,8 +322,8 @@ def test_a_session_outlives_the_daemon_and_replays_its_output(box: LiveBox) -> N
 
     async def second(session_id: str) -> None:
         async with opened(box) as sessions:
-            (state,) = await sessions.states(box.box_id)
-            assert (state.session_id, state.attached, state.exit_code) == (session_id, 0, None)
+            (state,) = await states(sessions, box, session_id)
+            assert (state.attached, state.exit_code) == (0, None)
             link = await sessions.attach(box.box_id, session_id)
             await link.write(b"after\n")
             await link.write_eof()
@@ -324,6 +344,10 @@ def test_execs_go_on_when_the_zygote_was_killed(box: LiveBox) -> None:
     run(work())
 
 
+async def states(sessions: Sessions, box: LiveBox, session_id: str) -> list[SessionState]:
+    return [s for s in await sessions.states(box.box_id) if s.session_id == session_id]
+
+
 def zygote_of_this_process() -> int:
     children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
     (zygote,) = (c for c in children if b"holder.zygote" in Path(f"/proc/{c}/cmdline").read_bytes())
@@ -336,8 +360,8 @@ def test_a_client_that_never_reads_makes_the_command_wait(box: LiveBox) -> None:
             script = "head -c 50000000 /dev/zero; echo done >&2"
             link = await begin(sessions, box, "sh", "-c", script)
             await until(lambda: link.connection.is_paused)
-            watcher = await sessions.states(box.box_id)
-            assert [state.exit_code for state in watcher] == [None]
+            (state,) = await states(sessions, box, link.state.session_id)
+            assert state.exit_code is None
             assert link.connection.queued_bytes < 2 * 2**20
             stdout, stderr, _ = await collect(link)
             assert (len(stdout), stderr) == (50_000_000, b"done\n")
@@ -352,7 +376,7 @@ def test_a_client_that_never_reads_is_cut_in_the_end(box: LiveBox) -> None:
         ) as sessions:
             options = {"disconnect_ns_max": SECOND_NS // 100}
             link = await begin(sessions, box, "yes", **options)
-            await until(lambda: box.exec_groups() == [])
+            await until(lambda: not box.group(link.state.session_id).exists())
             with pytest.raises(SkerryError, match="broke off"):
                 await collect(link)
             await sessions.end(box.box_id, link.state.session_id, signal.SIGKILL, 0)

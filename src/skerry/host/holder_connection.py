@@ -143,6 +143,15 @@ async def call(directory: str) -> HolderConnection:
     return await connect(dialled)
 
 
+def no_such_session() -> NotFound:
+    """Return the error for a session that is not, or no longer, there."""
+    return NotFound(
+        "session_not_found",
+        "There is no such session in this box, or it ended and its end was read. "
+        "`skerry sessions` shows those there are.",
+    )
+
+
 def dial(directory: str) -> socket.socket:
     """Return a socket connected to the holder of the session in directory, which never blocks.
 
@@ -158,11 +167,7 @@ def dial(directory: str) -> socket.socket:
             os.close(descriptor)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
         dialled.close()
-        raise NotFound(
-            "session_not_found",
-            "There is no such session in this box, or it ended and its end was read. "
-            "`skerry sessions` shows those there are.",
-        ) from error
+        raise no_such_session() from error
     except BaseException:
         dialled.close()
         raise

@@ -36,7 +36,7 @@ _MS_NODEV, _MS_NOATIME = 4, 1024
 _OPTIONS = b"discard=async"  # gives the space of what was deleted back to the file, within a minute
 
 _TRIES_MAX = 20  # others may take the device that was free a moment ago
-_UNMOUNT_TRIES_MAX, _UNMOUNT_PAUSE_SECONDS = 10, 0.02
+_UNMOUNT_TRIES_MAX, _UNMOUNT_PAUSE_SECONDS = 250, 0.02
 _SIZE_BYTES_MIN = 2 << 30
 _MKFS_WAIT_NS = 120 * 10**9
 
@@ -117,7 +117,9 @@ def unmount(target: Path) -> bool:
             return True
         if number != errno.EBUSY:
             raise OSError(number, os.strerror(number), str(target))
-        time.sleep(_UNMOUNT_PAUSE_SECONDS)  # somebody's `df` or `find` may be passing by
+        # The kernel takes the mounts of boxes that just ended down in its own time, and somebody's
+        # `df` or `find` may be passing by.
+        time.sleep(_UNMOUNT_PAUSE_SECONDS)
     return False
 
 

@@ -109,6 +109,8 @@ class LinuxMachine:
     async def close(self) -> None:
         """Let go. While boxes run, pool and network stay; else nothing of us is left on the host."""
         await self.session_host.close()
+        self.name_sockets.udp.close()
+        self.name_sockets.tcp.close()
         running = await self.running()
         self.containers.close()
         if not running:
@@ -316,6 +318,7 @@ class LinuxMachine:
         """Implement the seam."""
         await self.session_host.sweep(await asyncio.to_thread(self.containers.groups))
         await asyncio.to_thread(self.network.repair)
+        await asyncio.to_thread(self.pool.drop_stale_groups)
 
     # -- execs and sessions --
 

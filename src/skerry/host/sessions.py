@@ -29,7 +29,7 @@ from skerry.holder.kernel import SIGKILL, SIGNALS
 from skerry.holder.request import Request
 from skerry.host import cgroups
 from skerry.host.containers import BoxEntry
-from skerry.host.holder_connection import HolderConnection, call, connect
+from skerry.host.holder_connection import HolderConnection, call, connect, no_such_session
 from skerry.host.seam import ExecSpec, Exit, Output, SessionState
 from skerry.host.session_sweep import bury_if_dead, sweep
 from skerry.host.zygote import Zygote
@@ -108,26 +108,24 @@ class Sessions:
         terminal_unavailable, exec_timed_out, exec_failed).
         """
         request = _request(self._directory, box_id, entry, session_id, spec, self._rules)
-        connection = await self._call_new_holder(request)
-        try:
-            state = await _started(connection, self._rules.start_ns_max / 10**9 + _ANSWER_S_MAX)
-        except BaseException:
-            # Whoever wanted it is gone, so it must not run on.
-            connection.send(frames.END, _END_NOW)
-            connection.close()
-            raise
-        return Link(connection, state, self._path(box_id, session_id))
+        # A zygote that is killed takes with it the requests that no holder has taken yet.
+        link = await self._begin(request) or await self._begin(request)
+        if link is None:
+            raise _died()
+        return link
 
     async def attach(self, box_id: str, session_id: str) -> "Link":
         """Join a session. Raises NotFound(session_not_found)."""
         connection = await call(self._path(box_id, session_id))
         try:
             connection.send(frames.ATTACH)
-            state = await _started(connection, _ANSWER_S_MAX)
+            payload = await _answer(connection, frames.STARTED, _ANSWER_S_MAX)
+            if payload is None:
+                raise no_such_session()
         except BaseException:
             connection.close()
             raise
-        return Link(connection, state, self._path(box_id, session_id))
+        return Link(connection, _state(payload), self._path(box_id, session_id))
 
     async def states(self, box_id: str) -> Sequence[SessionState]:
         """Return the sessions of a box, the oldest first."""
@@ -169,6 +167,26 @@ class Sessions:
         running stays.
         """
         await asyncio.to_thread(sweep, self._directory, list(groups))
+
+    async def _begin(self, request: Request) -> "Link | None":
+        """Return the link to a new session, None where no holder ever saw the request."""
+        directory = self._path(request.box_id, request.session_id)
+        connection = await self._call_new_holder(request)
+        try:
+            wait_s = self._rules.start_ns_max / 10**9 + _ANSWER_S_MAX
+            payload = await _answer(connection, frames.STARTED, wait_s)
+            if payload is not None:
+                return Link(connection, _state(payload), directory)
+            if os.path.exists(directory):
+                await asyncio.to_thread(bury_if_dead, directory)
+                raise _died()
+        except BaseException:
+            # Whoever wanted it is gone, so it must not run on.
+            connection.send(frames.END, _END_NOW)
+            connection.close()
+            raise
+        connection.close()
+        return None
 
     async def _call_new_holder(self, request: Request) -> HolderConnection:
         ours, theirs = socket.socketpair()
@@ -311,13 +329,6 @@ def _check_signal(number: int) -> None:
 
 def _window(size: int) -> int:
     return min(max(size, 1), _WINDOW_MAX)
-
-
-async def _started(connection: HolderConnection, wait_s: float) -> SessionState:
-    payload = await _answer(connection, frames.STARTED, wait_s)
-    if payload is None:
-        raise _died()
-    return _state(payload)
 
 
 def _withdraw(ours: socket.socket) -> None:

@@ -73,9 +73,9 @@ class MachineContract:
         """The heart of a restore."""
 
         async def check(machine: Machine) -> None:
-            await run(machine, "tee", "/etc/note", stdin=b"old")
+            await run(machine, "tee", "/tmp/note", stdin=b"old")
             await machine.snapshot(BOX, "v1")
-            await run(machine, "tee", "/etc/note", stdin=b"new")
+            await run(machine, "tee", "/tmp/note", stdin=b"new")
             before = await machine.disk_id(BOX)
             await machine.stage_disk(BOX, "v1", "auto-2")
             await machine.stop(BOX, 0)
@@ -84,7 +84,7 @@ class MachineContract:
             assert disks.disk_id != before
             assert disks.checkpoints["auto-2"] == before
             changes = {c.path: c.kind for c in await machine.changes(BOX, "v1", "auto-2")}
-            assert changes["/etc/note"] == "modified"
+            assert changes["/tmp/note"] == "modified"
 
         given(check)
 

@@ -34,17 +34,21 @@ class LiveBox:
     sessions: str
     box_id: str = _BOX_ID
 
-    def exec_groups(self) -> list[str]:
-        """Return the control groups of execs that there are."""
-        return [name for name in cgroups.list_children(self.entry.group) if name.startswith("exec")]
+    def directory(self, session_id: str) -> Path:
+        """Return the directory of a session."""
+        return Path(self.sessions) / self.box_id / session_id
 
-    def session_names(self) -> list[str]:
-        """Return the sessions that there are, by their directories."""
-        return cgroups.list_children(f"{self.sessions}/{self.box_id}")
+    def group(self, session_id: str) -> Path:
+        """Return the control group of a session."""
+        return Path(self.entry.group) / f"exec-{session_id}"
 
-    def processes(self, exec_group: str) -> list[int]:
-        """Return the pids in an exec's control group."""
-        return cgroups.list_processes(f"{self.entry.group}/{exec_group}")
+    def processes(self, session_id: str) -> list[int]:
+        """Return the pids in the control group of a session."""
+        return cgroups.list_processes(str(self.group(session_id)))
+
+    def is_clear_of(self, session_id: str) -> bool:
+        """Return whether nothing is left of a session."""
+        return not self.directory(session_id).exists() and not self.group(session_id).exists()
 
 
 @contextmanager
@@ -80,11 +84,22 @@ async def opened(box: LiveBox, rules: SessionRules = _RULES) -> AsyncGenerator[S
         await sessions.close()
 
 
-async def begin(sessions: Sessions, box: LiveBox, *argv: bytes | str, **options: Any) -> Link:  # noqa: ANN401 - those of ExecSpec
+def new_session_id() -> str:
+    """Return an id that no other test has."""
+    return f"ses_{os.getpid()}_{next(_NUMBERS)}"
+
+
+async def begin(
+    sessions: Sessions,
+    box: LiveBox,
+    *argv: bytes | str,
+    session_id: str | None = None,
+    **options: Any,  # noqa: ANN401 - those of ExecSpec
+) -> Link:
     """Start a command; options are those of ExecSpec."""
     words = [word.encode() if isinstance(word, str) else word for word in argv]
-    session_id = f"ses_{os.getpid()}_{next(_NUMBERS)}"
-    return await sessions.open(box.box_id, box.entry, session_id, ExecSpec(argv=words, **options))
+    spec = ExecSpec(argv=words, **options)
+    return await sessions.open(box.box_id, box.entry, session_id or new_session_id(), spec)
 
 
 async def collect(link: Link) -> tuple[bytes, bytes, Exit]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from skerry.host import process
 
 _PROGRAMS = (
-    "bash", "cat", "env", "head", "id", "ls", "nohup", "readlink", "setsid", "sh", "sleep", "stty",
+    "bash", "cat", "echo", "env", "head", "id", "ls", "nohup", "readlink", "setsid", "sh", "sleep", "stty", "tee",
     "true", "tty", "wc", "yes",
 )  # fmt: skip
 _USERS = "root:x:0:0:root:/root:/bin/sh\nbox:x:1000:1000::/home/box:/bin/bash\n"
