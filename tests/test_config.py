@@ -10,8 +10,6 @@ from skerry import config
 from skerry.base import Invalid
 from skerry.config import Settings
 
-ROOT = Path(__file__).parents[1]
-
 
 def settle(*flags: str, environment: dict[str, str] | None = None) -> Settings:
     parser = argparse.ArgumentParser()
@@ -82,10 +80,6 @@ def test_a_list_may_be_one_in_the_file(tmp_path: Path) -> None:
     said = settle("--data", str(tmp_path))
 
     assert (said.network_allow, said.trash_keep_ns) == (("10.1.0.0/16",), 7200 * 10**9)
-
-
-def test_the_reference_is_what_the_table_says() -> None:
-    assert (ROOT / "docs" / "settings.md").read_text() == config.reference()
 
 
 def test_help_can_be_shown() -> None:

@@ -72,7 +72,7 @@ def test_every_call_does_what_the_document_says(served: Served, tmp_path: Path) 
         [
             Path(sys.executable).with_name("schemathesis"), "run", f"{served.url}/openapi.json",
             "--header", f"Authorization: Bearer {served.tokens['admin']}",
-            "--phases", "coverage", "--seed", "1", "--no-color",
+            "--phases", "coverage,fuzzing", "--max-examples", "2", "--seed", "1", "--no-color",
             # What no schema says, such as that a name of a file has 255 bytes at most.
             "--exclude-checks", "positive_data_acceptance",
         ],

@@ -1,8 +1,6 @@
-from pathlib import Path
-
 import pytest
 
-from skerry.cli import main, reference
+from skerry.cli import main
 from skerry.cli.parser import parse, parser_of, split_command
 from skerry.cli.table import ALIASES, TABLE, find
 
@@ -82,11 +80,3 @@ def test_aliases_are_no_names_of_commands() -> None:
 
     assert not names & set(ALIASES)
     assert set(ALIASES.values()) <= names
-
-
-def test_the_reference_is_the_programs_own() -> None:
-    path = Path(__file__).parents[2] / "docs" / "cli.md"
-
-    assert path.read_text() == reference(), (
-        "write it again: python -c 'from skerry.cli import reference; print(reference(), end=\"\")'"
-    )

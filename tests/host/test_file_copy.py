@@ -197,9 +197,9 @@ def test_a_socket_is_copied_as_a_name(
 def test_a_device_is_not_copied_even_as_root(root: BoxRoot, disk: Path) -> None:
     os.mknod(a_tree(disk) / "null", modes.S_IFCHR | 0o666, os.makedev(1, 3))
 
-    call = lambda: box_files.copy(root, "tree", "copied", recursive=True)
+    refused = refusal(lambda: box_files.copy(root, "tree", "copied", recursive=True))
 
-    assert refusal(call) == ("permission_denied", "EPERM")
+    assert refused == ("permission_denied", "EPERM")
     assert not (disk / "copied" / "null").exists()
 
 

@@ -163,7 +163,7 @@ def test_the_command_is_in_its_own_group_and_in_the_boxs(box: LiveBox) -> None:
 
 
 @pytest.mark.parametrize("tty", [False, True])
-def test_nothing_of_the_hosts_is_open_in_the_command(box: LiveBox, tty: bool) -> None:
+def test_nothing_of_the_hosts_is_open_in_the_command(box: LiveBox, *, tty: bool) -> None:
     stdout, _, _ = execute(box, "ls", "/proc/self/fd", tty=tty)
 
     assert stdout.split() == [b"0", b"1", b"2", b"3"]  # the last one is ls reading it

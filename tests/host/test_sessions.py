@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,7 +244,7 @@ def test_ending_a_session_leaves_nothing(box: LiveBox) -> None:
 def test_a_client_that_is_lost_for_too_long_ends_everything(box: LiveBox) -> None:
     async def work() -> None:
         async with opened(box) as sessions:
-            options = {"disconnect_ns_max": SECOND_NS // 100}
+            options: dict[str, Any] = {"disconnect_ns_max": SECOND_NS // 100}
             link = await begin(sessions, box, "sh", "-c", f"{BACKGROUND}; sleep 63", **options)
             await read_until(link, b"started")
             await link.close()
@@ -254,14 +255,14 @@ def test_a_client_that_is_lost_for_too_long_ends_everything(box: LiveBox) -> Non
     run(work())
 
 
-@pytest.mark.parametrize("turns", range(14))
+@pytest.mark.parametrize("turns", [0, 1, 2, 4, 8, 12, 16])
 def test_a_start_that_is_cancelled_leaves_nothing(box: LiveBox, turns: int) -> None:
     session_id = new_session_id()
 
     async def work() -> None:
         async with opened(box) as sessions:
             await sessions.start()
-            options = {"disconnect_ns_max": None, "session_id": session_id}
+            options: dict[str, Any] = {"disconnect_ns_max": None, "session_id": session_id}
             starting = asyncio.create_task(begin(sessions, box, "sleep", "64", **options))
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -291,7 +292,7 @@ def test_a_killed_holder_is_buried_with_all_that_it_started(box: LiveBox) -> Non
 def test_a_sweep_buries_what_nobody_watched(box: LiveBox) -> None:
     async def work() -> None:
         async with opened(box) as sessions:
-            options = {"disconnect_ns_max": None}
+            options: dict[str, Any] = {"disconnect_ns_max": None}
             link = await begin(sessions, box, "sh", "-c", f"{BACKGROUND}; sleep 66", **options)
             await read_until(link, b"started")
             await link.close()
@@ -314,7 +315,7 @@ def holder_of(box: LiveBox, session_id: str) -> int:
 def test_a_session_outlives_the_daemon_and_replays_its_output(box: LiveBox) -> None:
     async def first() -> str:
         async with opened(box) as sessions:
-            options = {"disconnect_ns_max": None, "stdin": True}
+            options: dict[str, Any] = {"disconnect_ns_max": None, "stdin": True}
             link = await begin(sessions, box, "sh", "-c", "echo before; cat", **options)
             await read_until(link, b"before")
             await link.close()
@@ -374,7 +375,7 @@ def test_a_client_that_never_reads_is_cut_in_the_end(box: LiveBox) -> None:
         async with opened(
             box, SessionRules(stall_ns_max=SECOND_NS // 20, linger_ns=SECOND_NS)
         ) as sessions:
-            options = {"disconnect_ns_max": SECOND_NS // 100}
+            options: dict[str, Any] = {"disconnect_ns_max": SECOND_NS // 100}
             link = await begin(sessions, box, "yes", **options)
             await until(lambda: not box.group(link.state.session_id).exists())
             with pytest.raises(SkerryError, match="broke off"):

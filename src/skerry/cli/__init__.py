@@ -65,6 +65,6 @@ def _run(options: argparse.Namespace) -> int:
 
 def reference() -> str:
     """Return docs/cli.md, made from what the commands declare."""
-    from skerry.cli.reference import reference as made  # noqa: PLC0415 - no command needs it
+    from skerry.cli.manual import reference as made  # noqa: PLC0415 - no command needs it
 
     return made()

@@ -17,7 +17,7 @@ STDIN_EOF = 5  # empty
 RESIZE = 6  # [rows, columns]
 SIGNAL = 7  # number
 END = 8  # [signal, grace_ns]. Answered by ENDED when all is gone, or by FAILED
-DONE = 9  # empty: the exit has reached whom it was for, nobody will ask again
+DONE = 9  # empty: nobody will ask for the exit (again), so it need not be kept
 
 # From the holder.
 STARTED = 32  # the state

@@ -171,7 +171,7 @@ class Session:
             case frames.STDIN_EOF:
                 self._stdio.put_end()
             case frames.DONE:
-                self._is_done = self._exit_at_ns is not None
+                self._is_done = True
             case frames.RESIZE | frames.SIGNAL | frames.END:
                 self._obey_numbers(client, kind, payload)
             case _:

@@ -177,12 +177,13 @@ class Sessions:
             payload = await _answer(connection, frames.STARTED, wait_s)
             if payload is not None:
                 return Link(connection, _state(payload), directory)
-            if os.path.exists(directory):
+            if await asyncio.to_thread(os.path.exists, directory):
                 await asyncio.to_thread(bury_if_dead, directory)
                 raise _died()
         except BaseException:
             # Whoever wanted it is gone, so it must not run on.
             connection.send(frames.END, _END_NOW)
+            connection.send(frames.DONE)
             connection.close()
             raise
         connection.close()
@@ -334,7 +335,7 @@ def _window(size: int) -> int:
 def _withdraw(ours: socket.socket) -> None:
     """End what a request began, or make it one that begins nothing if it is not all sent."""
     with contextlib.suppress(OSError):
-        ours.send(frames.frame(frames.END, _END_NOW))
+        ours.send(frames.frame(frames.END, _END_NOW) + frames.frame(frames.DONE))
     ours.close()
 
 
