@@ -209,7 +209,11 @@ def memory(running: Daemon, count: int) -> list[Result]:
 
 def _is_monitor(entry: Path) -> bool:
     with contextlib.suppress(OSError):
-        return (entry / "cmdline").read_bytes().startswith(f"[lxc monitor] /run/skerry/{INSTANCE} ".encode())
+        return (
+            (entry / "cmdline")
+            .read_bytes()
+            .startswith(f"[lxc monitor] /run/skerry/{INSTANCE} ".encode())
+        )
     return False
 
 

@@ -19,8 +19,8 @@ from skerry.api import Services
 from skerry.config import Settings
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
+from skerry.host.daemon import hold_directory, prepare_process
 from skerry.host.database import Database
-from skerry.host.lock import hold_directory
 from skerry.host.machine import LinuxMachine
 from skerry.host.seam import BoxLimits, Machine
 
@@ -36,6 +36,7 @@ def run(settings: Settings, wrap: Wrap = lambda machine: machine) -> None:
     wrap: stands between domain and machine, for tests that end the daemon at a chosen step. Raises
     NotAvailable with what the machine lacks, Invalid(bad_setting).
     """
+    prepare_process()
     uvloop.run(_serve(settings, wrap))
 
 

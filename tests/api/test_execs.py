@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -277,3 +278,43 @@ def test_what_cannot_be_run_is_told_why(
         assert site.machine.links == []
 
     tell(tmp_path, story)
+
+
+def test_pieces_that_come_at_once_are_one_chunk_for_each_stream(tmp_path: Path) -> None:
+    async def bursts(_link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+        for _ in range(100):
+            yield Output("stdout", b"o" * 1000)
+        yield Output("stderr", b"e")
+        for _ in range(2000):
+            yield Output("stdout", b"O" * 1000)
+        yield Exit(0)
+
+    async def story(site: Site) -> None:
+        site.machine.script = bursts
+        request = (
+            f"POST {EXEC}?cmd=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n"
+            f"Authorization: Bearer {site.tokens['write']}\r\n\r\n"
+        )
+        _, _, body = (await site.raw(request.encode())).partition(b"\r\n\r\n")
+        told = chunks(body)
+
+        assert len(told) < 20
+        assert told[-1] == b"\x03\x00"
+        streams = b"".join(chunk[1:] for chunk in told[:-1])
+        assert streams == b"o" * 100_000 + b"e" + b"O" * 2_000_000
+
+    tell(tmp_path, story)
+
+
+def test_a_stdin_that_is_too_large_ends_the_stream_without_an_exit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story(site: Site) -> None:
+        site.machine.script = silent
+        with contextlib.suppress(ConnectionResetError):
+            answer = await site.call("POST", f"{EXEC}?cmd=a&stdin=true", b"x" * (5 << 20))
+            assert b"\x03" not in answer.body
+        await site.last.closed.wait()
+
+    tell(tmp_path, story)
+    assert capsys.readouterr().err == ""

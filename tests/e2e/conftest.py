@@ -4,6 +4,7 @@ Needs root. SKERRY_TEST_DATA names a directory to keep between runs (its base im
 without it a fresh one is made and removed.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -33,6 +34,7 @@ class Program:
         self.data = data
         self.instance = instance
         self.network = network
+        self.pool = data / "pool"
         self.token = ""
         self.process: subprocess.Popen[str] | None = None
         with socket.socket() as probe:
@@ -42,6 +44,11 @@ class Program:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def boxes(self) -> Path:
+        """Where the boxes' disks lie."""
+        return self.pool / "boxes"
 
     def start(self, *launcher: str) -> None:
         """Start it and wait until it is ready; launcher stands in for `skerry` where given."""
@@ -118,6 +125,51 @@ class Program:
         if response.headers.get("Content-Type", "").startswith("application/json"):
             decoded = json.loads(data)
         return response.status, decoded, {k.lower(): v for k, v in response.headers.items()}
+
+
+def make_tiny_root(root: Path) -> None:
+    """Make the tree of an image out of a few programs of this machine."""
+    for name in ("sh", "sleep", "cat", "rm", "fallocate"):
+        program = shutil.which(name)
+        assert program is not None, name
+        needed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+        for path in [word for word in needed.split() if word.startswith("/")]:
+            (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, root / path[1:])
+        (root / "bin").mkdir(exist_ok=True)
+        shutil.copy(program, root / "bin" / name)
+    for name in ("dev", "etc", "proc", "root", "sys", "tmp"):
+        (root / name).mkdir()
+
+
+@contextlib.contextmanager
+def another(directory: Path, pool_bytes: int) -> Iterator[Program]:
+    """A second daemon, on a pool of that size, with a tiny default image; all is gone afterwards."""
+    if os.geteuid() != 0:
+        pytest.skip("end-to-end tests start real boxes, which needs root")
+    octets = NETWORK.split(".")
+    network = f"{octets[0]}.{int(octets[1]) + 20}.0.0/16"
+    program = Program(directory / "data", INSTANCE[:7] + "2", network)
+    pool = program.pool = directory / "pool"
+    for each in (program.data, pool):
+        each.mkdir()
+    make_tiny_root(directory / "root")
+    with (directory / "pool.img").open("wb") as file:
+        file.truncate(pool_bytes)
+    subprocess.run(["mkfs.btrfs", "-q", file.name], check=True)
+    subprocess.run(["mount", "-o", "loop", file.name, pool], check=True)
+    try:
+        program.start("env", f"SKERRY_POOL_DIRECTORY={pool}", SKERRY)
+        try:
+            program.token = program.ok("token", "create", "e2e", "--scope", "admin").split()[-1]
+            program.ok("image", "import", "base", str(directory / "root"))
+            yield program
+            for box in program.json("list"):
+                program.ok("destroy", box["name"], "--yes", "--purge")
+        finally:
+            program.stop()
+    finally:
+        subprocess.run(["umount", pool], check=True)
 
 
 @pytest.fixture(scope="session")

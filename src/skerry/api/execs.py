@@ -13,16 +13,15 @@ import msgspec
 from msgspec import Meta, Struct, field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from skerry import boxes, wire
-from skerry.api.race import gone, race
+from skerry.api.conversation import Conversation
+from skerry.api.race import forever, gone, race
 from skerry.api.routing import Call, Operation, answer, query_pairs
 from skerry.api.streams import NDJSON, Streamed
 from skerry.base import ID_PATTERN, Invalid, NotFound, SkerryError, duration_ns, rfc3339
-from skerry.host.seam import ExecSpec, Exit, Output, SessionLink, SessionState
+from skerry.host.seam import ExecSpec, Exit, SessionLink, SessionState
 
-CAPABILITIES = [(b"x-sprite-capabilities", b"signal")]
 _ROWS, _COLUMNS = 24, 80
 _DURATION_NS_MAX = 10 * 365 * 86_400 * 10**9
 _DISCONNECT_NS = 10 * 10**9  # without a terminal, by the Sprites protocol; with one: for ever
@@ -156,7 +155,7 @@ async def _run_out(timeout_s: float | None) -> None:
     """Return after timeout_s; None is never."""
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.Event().wait()
+            await forever()
     except TimeoutError:
         return
 
@@ -213,7 +212,7 @@ async def _feed(link: SessionLink, data: bytes | None) -> None:
         if data:
             await link.write(data)
         await link.write_eof()
-    await asyncio.Event().wait()  # the command's end ends this
+    await forever()  # the command's end ends this
 
 
 def _raw(word: str) -> bytes:
@@ -230,46 +229,7 @@ async def stream(call: Call) -> Response:
     if spec.tty:
         raise Invalid("no_terminal", "A terminal needs a WebSocket.")
     link = await boxes.execute(call.boxes, call.path("name"), spec)
-    return _Conversation(call, link, has_stdin=spec.stdin)
-
-
-class _Conversation(Response):
-    """Output as it comes, while the body is read as stdin. Each event is one HTTP chunk."""
-
-    def __init__(self, call: Call, link: SessionLink, *, has_stdin: bool) -> None:
-        super().__init__(media_type="application/octet-stream")
-        self._call = call
-        self._link = link
-        self._has_stdin = has_stdin
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Hold it."""
-        try:
-            headers = [each for each in self.raw_headers if each[0] != b"content-length"]
-            headers += CAPABILITIES
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await race(self._tell(send), self._listen(receive))
-        finally:
-            await self._link.close()
-
-    async def _tell(self, send: Send) -> None:
-        async for event in self._link.events():
-            if isinstance(event, Output):
-                number = wire.STDOUT if event.stream == "stdout" else wire.STDERR
-                data = bytes([number]) + event.data
-            else:
-                data = bytes([wire.EXIT, event.code & 0xFF])
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-        await send({"type": "http.response.body"})
-
-    async def _listen(self, receive: Receive) -> None:
-        if self._has_stdin:
-            size_max = self._call.services.limits.file_bytes_max
-            # A person may be typing: there is no limit on how long that takes.
-            async for chunk in self._call.stream(size_max, patient=True):
-                await self._link.write(chunk)
-            await self._link.write_eof()
-        await gone(receive)
+    return Conversation(call, link, has_stdin=spec.stdin)
 
 
 # -- sessions ------------------------------------------------------------------------------------

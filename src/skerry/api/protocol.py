@@ -37,10 +37,11 @@ _URL_BYTES_PARSED_MAX = 65_535
 _HEAR_OUT_S = 2  # for what a client still sends that was refused
 _MESSAGE_BYTES_MAX = 10 << 20  # of one WebSocket message: the Sprites SDKs cap theirs there too
 
-# struct tcp_info of linux/tcp.h: 8 single bytes, then 32-bit numbers of which these two count.
-_TCP_INFO = struct.Struct("=8x24I")
-_UNACKNOWLEDGED, _SINCE_ACKNOWLEDGED_MS = 4, 12
-_SILENT_MS_MAX = 45_000  # three probes of a connection that has something to send
+# struct tcp_info of linux/tcp.h: unanswered probes, unacknowledged segments, and for how long
+# nothing was acknowledged.
+_TCP_INFO = struct.Struct("=3xB20xI28xI")
+_SILENT_MS_MAX = 45_000
+_PROBES_MAX = 3  # a peer that reads nothing is asked at growing intervals, up to two minutes
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -213,7 +214,7 @@ def is_lost(connection: socket.socket) -> bool:
     A peer that merely does not read still acknowledges, so that `| less` ends nobody's command;
     one that lost its power or its cable does not. TCP itself would try for a quarter of an hour.
     """
-    fields = _TCP_INFO.unpack_from(
+    probes, unacknowledged, silent_ms = _TCP_INFO.unpack(
         connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     )
-    return fields[_UNACKNOWLEDGED] > 0 and fields[_SINCE_ACKNOWLEDGED_MS] > _SILENT_MS_MAX
+    return silent_ms > _SILENT_MS_MAX and (unacknowledged > 0 or probes > _PROBES_MAX)

@@ -28,3 +28,8 @@ async def gone(receive: Receive) -> None:
     """Return when the client of a request has hung up. Its body must have been read before."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def forever() -> None:
+    """Wait until cancelled: for a work that has nothing left to do but must not end the race."""
+    await asyncio.Event().wait()

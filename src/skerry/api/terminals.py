@@ -14,8 +14,9 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from skerry import boxes, wire
+from skerry.api.conversation import CAPABILITIES
 from skerry.api.errors import mistake, shown
-from skerry.api.execs import CAPABILITIES, Query, signal_number, spec_of_query
+from skerry.api.execs import Query, signal_number, spec_of_query
 from skerry.api.race import race
 from skerry.api.routing import Services, Socket, read_query
 from skerry.base import Invalid, NotBuilt, SkerryError

@@ -1,16 +1,17 @@
 """What runs beside the verbs: repairs at the start, boxes made ready, the trash emptied.
 
-Each loop ends only by being cancelled; an error in one of them ends the daemon, which the next
-start repairs, rather than leaving it half alive.
+Each loop ends only by being cancelled. What the machine refuses now is tried again in the next
+round; a mistake of ours ends the daemon, which the next start repairs, rather than leaving it half
+alive.
 """
 
 import contextlib
 from typing import assert_never
 
-from skerry.base import LimitReached, NotAvailable, NotFound, new_id
+from skerry.base import LimitReached, NotFound, SkerryError, new_id
 from skerry.boxes import checkpoints, images, life, store
 from skerry.boxes import model as m
-from skerry.boxes.context import Boxes, ReadyBox, together
+from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.model import Found, Repair, plan_repairs
 from skerry.host.seam import BoxStart
 
@@ -67,7 +68,7 @@ async def keep_watch(boxes: Boxes) -> None:
     """Notice boxes that ended by themselves, and tidy up after ended execs."""
     while True:
         await boxes.clock.sleep_ns(_LOOK_EVERY_NS)
-        with contextlib.suppress(NotAvailable):  # a busy machine: the next look is soon
+        with contextlib.suppress(SkerryError, OSError):  # a busy machine: the next look is soon
             await look(boxes)
 
 
@@ -85,7 +86,7 @@ async def look(boxes: Boxes) -> None:
 async def empty_trash(boxes: Boxes) -> None:
     """Purge destroyed boxes whose time is up."""
     while True:
-        with contextlib.suppress(NotAvailable):  # what could not be stopped now is tried again
+        with contextlib.suppress(SkerryError, OSError):  # what cannot be purged now is tried again
             await purge_due(boxes)
         await boxes.clock.sleep_ns(_PURGE_EVERY_NS)
 
@@ -107,7 +108,7 @@ async def keep_ready(boxes: Boxes) -> None:
         boxes.ready_wanted.clear()
         try:
             await fill_ready(boxes)
-        except (LimitReached, NotAvailable, NotFound):
+        except SkerryError:
             # A full pool, or an image deleted under us. Creates tell those whom it concerns.
             await boxes.clock.sleep_ns(_RETRY_READY_NS)
             boxes.ready_wanted.set()
@@ -121,10 +122,11 @@ async def fill_ready(boxes: Boxes) -> None:
         boxes.ready.remove(stale)
         await _remove(boxes, stale.box_id, stale.slot)
     while current is not None and len(boxes.ready) < boxes.rules.ready_boxes:
-        boxes.ready.append(await _make_ready(boxes, current))
+        await _add_ready(boxes, current)
 
 
-async def _make_ready(boxes: Boxes, image_id: str) -> ReadyBox:
+@whole
+async def _add_ready(boxes: Boxes, image_id: str) -> None:
     box_id, slot = new_id("box", boxes.entropy(10)), life.new_slot(boxes)
     limits = boxes.rules.default_limits
     start = BoxStart(box_id, slot, "ready", limits)
@@ -135,9 +137,10 @@ async def _make_ready(boxes: Boxes, image_id: str) -> ReadyBox:
     except BaseException:
         await _remove(boxes, box_id, slot)
         raise
-    return ReadyBox(box_id, slot, image_id, running)
+    boxes.ready.append(ReadyBox(box_id, slot, image_id, running))
 
 
+@whole
 async def _remove(boxes: Boxes, box_id: str, slot: int) -> None:
     await boxes.machine.stop(box_id, 0)
     await boxes.machine.delete_disks(box_id)

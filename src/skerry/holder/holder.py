@@ -8,6 +8,7 @@ from _socket import MSG_WAITALL, SO_RCVTIMEO, SOL_SOCKET, socket, socketpair
 from skerry.holder import frames
 from skerry.holder.client import Client
 from skerry.holder.command import launch
+from skerry.holder.group import Group
 from skerry.holder.passwd import find_user
 from skerry.holder.rendezvous import make_rendezvous
 from skerry.holder.request import Refusal, Request
@@ -16,6 +17,7 @@ from skerry.holder.session import Session, count_ooms
 
 _REQUEST_S_MAX = 10
 _DRAIN_BYTES = 65536
+_DEATH_MS_MAX = 1000
 
 
 def hold(connection: socket, zygote: int) -> None:
@@ -45,8 +47,9 @@ def hold(connection: socket, zygote: int) -> None:
         return
     outputs = Session(request, command, rendezvous, client, ooms).run()
     os.close(zygote)
-    _drain(outputs)
-    command.group.remove()
+    if outputs:
+        _drain(outputs)
+        _remove_when_empty(command.group)
 
 
 def rehearse() -> None:
@@ -98,6 +101,16 @@ def _receive_frame(connection: socket) -> bytes | None:
         raise frames.Malformed("a holder's first frame is its request")
     payload = connection.recv(length, MSG_WAITALL)
     return payload if len(payload) == length else None
+
+
+def _remove_when_empty(group: Group) -> None:
+    """Remove the group if its last process, who just closed its output, is about to end."""
+    watch = group.watch()
+    if not group.remove() and watch is not None:
+        poll = select.poll()
+        poll.register(watch, select.POLLPRI)
+        poll.poll(_DEATH_MS_MAX)
+        group.remove()
 
 
 def _drain(outputs: list[int]) -> None:

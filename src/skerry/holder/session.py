@@ -178,7 +178,11 @@ class Session:
                 pass  # from a newer daemon
 
     def _obey_numbers(self, client: Client, kind: int, payload: bytes) -> None:
-        match kind, frames.unpack(payload):
+        try:
+            numbers = frames.unpack(payload)
+        except frames.Malformed:
+            numbers = None
+        match kind, numbers:
             case frames.RESIZE, [int(rows), int(columns)]:
                 self._stdio.resize(rows, columns)
             case frames.SIGNAL, int(number):

@@ -23,17 +23,24 @@ _GROUP_PREFIX = "exec-"
 
 def sweep(directory: str, groups: list[str]) -> None:
     """Bury all dead sessions below directory, then remove empty exec groups in groups."""
+    # Listed first: a session has its directory before its group, so a group that is listed here and
+    # belongs to no session below is not one that just begins.
+    paths = [
+        f"{group}/{name}"
+        for group in groups
+        for name in cgroups.list_children(group)
+        if name.startswith(_GROUP_PREFIX)
+    ]
     alive = set[str]()
     for box_id in cgroups.list_children(directory):
         for session_id in cgroups.list_children(f"{directory}/{box_id}"):
             if not bury_if_dead(f"{directory}/{box_id}/{session_id}"):
-                alive.add(session_id)
+                alive.add(_GROUP_PREFIX + session_id)
         with contextlib.suppress(OSError):  # some session is in it
             os.rmdir(f"{directory}/{box_id}")
-    for group in groups:
-        for name in cgroups.list_children(group):
-            if name.startswith(_GROUP_PREFIX) and name.removeprefix(_GROUP_PREFIX) not in alive:
-                _remove_if_empty(f"{group}/{name}")
+    for path in paths:
+        if os.path.basename(path) not in alive:
+            _remove_if_empty(path)
 
 
 def bury_if_dead(directory: str) -> bool:

@@ -45,12 +45,14 @@ class Zygote:
         """Have a holder forked that serves theirs. Raises NotAvailable(exec_not_available)."""
         for _ in range(2):
             await self.start()
-            assert self._control is not None, "it was started"
+            control = self._control
+            assert control is not None, "it was started"
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
-                    await _send_descriptor(self._control, theirs.fileno())
+                    await _send_descriptor(control, theirs.fileno())
             except (BrokenPipeError, ConnectionResetError):
-                continue  # it died; start looks again
+                await self._stop_if(control)  # it died, though it may still seem to run
+                continue
             except TimeoutError as error:
                 raise _not_available("it takes no requests") from error
             return
@@ -60,6 +62,11 @@ class Zygote:
         """End it. The holders that it forked live on."""
         async with self._starting:
             await self._stop()
+
+    async def _stop_if(self, control: socket.socket) -> None:
+        async with self._starting:
+            if self._control is control:
+                await self._stop()
 
     async def _start(self) -> None:
         ours = self._spawn()

@@ -1,5 +1,5 @@
 // The official Sprites SDK for JavaScript, unchanged, against our own machine. Run by
-// test_sprites_javascript.py with SPRITES_URL, SPRITES_TOKEN and BOX set.
+// ../test_sprites_javascript.py with SPRITES_URL, SPRITES_TOKEN and BOX set.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpritesClient } from '@fly/sprites';

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from skerry.base import NotAvailable
-from skerry.host.lock import hold_directory
+from skerry.host.daemon import hold_directory
 
 
 def test_a_directory_is_held_once(tmp_path: Path) -> None:

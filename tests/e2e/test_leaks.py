@@ -1,0 +1,91 @@
+"""After all work is done and the daemon has stopped: nothing of it is left on the machine."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from tests.e2e.conftest import Program, another
+
+
+def said(*command: str) -> list[str]:
+    """The lines that a command of the host's prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def kernel_things(program: Program, boxes: set[str]) -> dict[str, list[str]]:
+    """What is there of a daemon and its boxes, by kind."""
+    marks = [program.instance, str(program.data), *boxes]
+    groups = [name for _, names, _ in os.walk("/sys/fs/cgroup") for name in names]
+
+    def marked(lines: list[str]) -> list[str]:
+        return [line for line in lines if any(mark in line for mark in marks)]
+
+    return {
+        "processes": marked([line for line in said("ps", "-ww", "-eo", "pid,args") if "ps -ww" not in line]),
+        "mounts": marked(Path("/proc/self/mountinfo").read_text().splitlines()),
+        "links": [line for line in said("ip", "-br", "link") if f"sk{program.instance}-" in line],
+        "routes": [line for line in said("ip", "route") if program.network[:8] in line],
+        "tables": marked(said("nft", "list", "tables")),
+        "groups": [name for name in groups if name in boxes],
+        "loops": marked(said("losetup", "-a")),
+    }  # fmt: skip
+
+
+def namespaces() -> set[str]:
+    """All namespaces that a process is in, but those of the host and of programs that just run."""
+    return {line.split()[0] for line in said("lsns", "-n", "-o", "NS,COMMAND") if ".skerry" in line}
+
+
+def use(program: Program) -> None:
+    """Do with boxes all that makes something."""
+    program.ok("create", "one")
+    program.ok("exec", "one", "--", "sh", "-c", "sleep 1000 & echo x > /a")
+    program.ok("exec", "--detach", "one", "--", "sleep", "1000")
+    program.ok("checkpoint", "create", "one")
+    program.ok("restore", "one", "v1")
+    program.ok("exec", "--detach", "one", "--", "sleep", "1000")
+    program.ok("fork", "one@v1", "two", "--count", "2")
+    program.ok("stop", "two-0")
+    program.ok("image", "save", "one", "saved")
+
+
+def test_nothing_is_left_of_destroyed_boxes_and_a_stopped_daemon(tmp_path: Path) -> None:
+    with another(tmp_path, pool_bytes=2 << 30) as program:
+        use(program)
+        boxes = set(os.listdir(program.boxes))
+        assert kernel_things(program, boxes)["processes"]
+        for name in ("one", "two-0", "two-1"):
+            program.ok("destroy", name, "--yes", "--purge")
+        program.ok("image", "delete", "saved")
+        living = boxes & set(os.listdir(program.boxes))
+        assert kernel_things(program, boxes - living)["groups"] == []
+        assert program.stop() == 0
+
+        left = kernel_things(program, boxes)
+
+        left["mounts"] = [line for line in left["mounts"] if f" {program.pool} " not in line]
+        assert left == {key: [] for key in left}
+        volumes = said("btrfs", "subvolume", "list", str(program.pool))
+        assert [line.split("path ")[1].split("/")[0] for line in volumes] == ["images"]
+        assert os.listdir(program.boxes) == []
+        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
+
+
+def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: Path) -> None:
+    with another(tmp_path, pool_bytes=2 << 30) as program:
+        use(program)
+        boxes = set(os.listdir(program.boxes))
+        program.kill()
+        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
+        assert program.ok("exec", "one", "--", "cat", "/a") == "x\n"
+        for name in ("one", "two-0", "two-1"):
+            program.ok("destroy", name, "--yes", "--purge")
+        program.ok("image", "delete", "saved")
+        assert program.stop() == 0
+
+        left = kernel_things(program, boxes)
+
+        left["mounts"] = [line for line in left["mounts"] if f" {program.pool} " not in line]
+        assert left == {key: [] for key in left}
+        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
