@@ -143,7 +143,9 @@ def make_tiny_root(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def another(directory: Path, pool_bytes: int) -> Iterator[Program]:
+def another(
+    directory: Path, pool_bytes: int = 2 << 30, **settings: object
+) -> Iterator[Program]:
     """A second daemon, on a pool of that size, with a tiny default image; all is gone afterwards."""
     if os.geteuid() != 0:
         pytest.skip("end-to-end tests start real boxes, which needs root")
@@ -158,8 +160,11 @@ def another(directory: Path, pool_bytes: int) -> Iterator[Program]:
         file.truncate(pool_bytes)
     subprocess.run(["mkfs.btrfs", "-q", file.name], check=True)
     subprocess.run(["mount", "-o", "loop", file.name, pool], check=True)
+    settings |= {"pool_directory": pool}
+    lines = [f"{name} = {json.dumps(value, default=str)}" for name, value in settings.items()]
+    (program.data / "skerry.toml").write_text("\n".join(lines))
     try:
-        program.start("env", f"SKERRY_POOL_DIRECTORY={pool}", SKERRY)
+        program.start()
         try:
             program.token = program.ok("token", "create", "e2e", "--scope", "admin").split()[-1]
             program.ok("image", "import", "base", str(directory / "root"))

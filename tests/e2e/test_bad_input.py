@@ -231,19 +231,18 @@ def test_a_box_with_a_full_disk_starts_again(program: Program) -> None:
 
 
 def test_a_full_pool_refuses_cleanly_and_serves_on(tmp_path: Path) -> None:
-    with another(tmp_path, pool_bytes=320 << 20) as program:
+    with another(tmp_path) as program:
         program.ok("create", "filler")
-        fill = (
-            "x=$(printf %02000d 0); i=0; fallocate -l 1G /big; n=64; "
-            "while fallocate -l ${n}M /f$n || n=$((n/2)); [ $n -gt 0 ]; do :; done; "
-            "while echo $x > /t$i; do i=$((i+1)); done"
-        )
+        fill = "n=1024; while fallocate -l ${n}M /f$n.$i || n=$((n/2)); [ $n -gt 0 ]; do i=x$i; done"
         program.run("exec", "filler", "--", "sh", "-c", fill)
         before = traces(program)
-        for path in ("/v1/boxes", "/v1/boxes/filler/fork"):
-            status, answer, _ = program.http("POST", path, {"name": "half-made"})
-            assert (status, refused(answer)[0]) == (507, "pool_full")
+        write = "/v1/boxes/filler/fs/write?path=/more"
+        status, answer, _ = program.http("PUT", write, bytes(8 << 20))
+        assert (status, refused(answer)[0]) == (507, "pool_full")
+        imported = program.run("image", "import", "more", str(tmp_path / "root"))
+        assert b"no room" in imported.stderr
         assert traces(program) == before
+        assert [image["name"] for image in program.json("image", "list")] == ["base"]
 
         program.ok("destroy", "filler", "--yes", "--purge")
 

@@ -32,9 +32,16 @@ def kernel_things(program: Program, boxes: set[str]) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def namespaces() -> set[str]:
-    """All namespaces that a process is in, but those of the host and of programs that just run."""
-    return {line.split()[0] for line in said("lsns", "-n", "-o", "NS,COMMAND") if ".skerry" in line}
+def namespaces(boxes: set[str]) -> set[str]:
+    """The namespaces of running boxes, from the one child of each monitor on."""
+    found: set[str] = set()
+    for line in said("ps", "-ww", "-eo", "pid,args"):
+        pid = line.split()[0]
+        if "lxc monitor" in line and line.split()[-1] in boxes:
+            init = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+            kinds = ("user", "pid", "mnt", "net", "ipc", "uts", "cgroup")
+            found |= {os.readlink(f"/proc/{init}/ns/{kind}") for kind in kinds}
+    return {name.split("[")[1].rstrip("]") for name in found}
 
 
 def use(program: Program) -> None:
@@ -51,10 +58,12 @@ def use(program: Program) -> None:
 
 
 def test_nothing_is_left_of_destroyed_boxes_and_a_stopped_daemon(tmp_path: Path) -> None:
-    with another(tmp_path, pool_bytes=2 << 30) as program:
+    with another(tmp_path) as program:
         use(program)
         boxes = set(os.listdir(program.boxes))
         assert kernel_things(program, boxes)["processes"]
+        spaces = namespaces(boxes)
+        assert len(spaces) >= 7 * 2, "of the boxes that run"
         for name in ("one", "two-0", "two-1"):
             program.ok("destroy", name, "--yes", "--purge")
         program.ok("image", "delete", "saved")
@@ -69,15 +78,15 @@ def test_nothing_is_left_of_destroyed_boxes_and_a_stopped_daemon(tmp_path: Path)
         volumes = said("btrfs", "subvolume", "list", str(program.pool))
         assert [line.split("path ")[1].split("/")[0] for line in volumes] == ["images"]
         assert os.listdir(program.boxes) == []
-        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
+        program.start()
 
 
 def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: Path) -> None:
-    with another(tmp_path, pool_bytes=2 << 30) as program:
+    with another(tmp_path) as program:
         use(program)
         boxes = set(os.listdir(program.boxes))
         program.kill()
-        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
+        program.start()
         assert program.ok("exec", "one", "--", "cat", "/a") == "x\n"
         for name in ("one", "two-0", "two-1"):
             program.ok("destroy", name, "--yes", "--purge")
@@ -88,4 +97,4 @@ def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: P
 
         left["mounts"] = [line for line in left["mounts"] if f" {program.pool} " not in line]
         assert left == {key: [] for key in left}
-        program.start("env", f"SKERRY_POOL_DIRECTORY={program.pool}", "./skerry")
+        program.start()

@@ -5,6 +5,7 @@ The WebSocket is in `terminals.py`. How a query becomes an ExecSpec is here for 
 
 import asyncio
 import base64
+import contextlib
 import signal as signals
 from collections.abc import AsyncGenerator
 from typing import Annotated, Literal
@@ -136,7 +137,7 @@ async def run(call: Call) -> Response:
         contain=body.contain,
         disconnect_ns_max=0,  # a caller who is gone can never come back to this one
     )
-    timeout_s = bounded_ns(body.timeout) / 1e9 if body.timeout else None
+    timeout_s = (bounded_ns(body.timeout) / 1e9 or None) if body.timeout else None
     stdin = _raw(body.stdin) if body.stdin is not None else None
     collected = _Collected(call.services.limits.output_bytes_max)
     link = await boxes.execute(call.boxes, call.path("name"), spec)
@@ -144,7 +145,8 @@ async def run(call: Call) -> Response:
         await race(collected.take(link, stdin), _hung_up(call), _run_out(timeout_s))
         if collected.end is None:
             name, session_id = call.path("name"), link.state.session_id
-            await boxes.end_session(call.boxes, name, session_id, signals.SIGKILL, 0)
+            with contextlib.suppress(NotFound):  # it ended by itself in this very moment
+                await boxes.end_session(call.boxes, name, session_id, signals.SIGKILL, 0)
             collected.end = Exit(128 + signals.SIGKILL, f"It was ended after {body.timeout}.")
     finally:
         await link.close()
