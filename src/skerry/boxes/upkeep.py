@@ -17,6 +17,7 @@ from skerry.host.seam import BoxStart
 
 _LOOK_EVERY_NS = 5 * 10**9  # a box that ended by itself is told as cold at most so much later
 _PURGE_EVERY_NS = 30 * 10**9
+_QUIET_NS, _QUIET_ROUNDS_MAX = 80 * 10**6, 25
 _RETRY_READY_NS = 10 * 10**9  # what fails for want of disk or memory is not tried in a tight loop
 
 
@@ -105,6 +106,7 @@ async def keep_ready(boxes: Boxes) -> None:
     boxes.ready_wanted.set()
     while True:
         await boxes.ready_wanted.wait()
+        await _quiet(boxes)
         boxes.ready_wanted.clear()
         try:
             await fill_ready(boxes)
@@ -112,6 +114,18 @@ async def keep_ready(boxes: Boxes) -> None:
             # A full pool, or an image deleted under us. Creates tell those whom it concerns.
             await boxes.clock.sleep_ns(_RETRY_READY_NS)
             boxes.ready_wanted.set()
+
+
+async def _quiet(boxes: Boxes) -> None:
+    """Wait a moment, and while boxes are being made, but not for ever.
+
+    Whoever just took a ready box is about to use it; making the next one at once would slow down
+    just that.
+    """
+    for _ in range(_QUIET_ROUNDS_MAX):
+        await boxes.clock.sleep_ns(_QUIET_NS)
+        if not boxes.names_coming:
+            return
 
 
 async def fill_ready(boxes: Boxes) -> None:
