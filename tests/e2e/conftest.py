@@ -143,9 +143,7 @@ def make_tiny_root(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def another(
-    directory: Path, pool_bytes: int = 2 << 30, **settings: object
-) -> Iterator[Program]:
+def another(directory: Path, pool_bytes: int = 2 << 30, **settings: object) -> Iterator[Program]:
     """A second daemon, on a pool of that size, with a tiny default image; all is gone afterwards."""
     if os.geteuid() != 0:
         pytest.skip("end-to-end tests start real boxes, which needs root")

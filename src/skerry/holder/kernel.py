@@ -1,7 +1,7 @@
 """System calls that Python 3.11 has no function for, by ctypes. Knows nothing of boxes or execs.
 
 Every function raises OSError with the kernel's error number. Call numbers and ioctls are those of
-x86-64 and ARM 64, which share all that are used here. The library is opened as `PyDLL`, which keeps
+x86-64 and ARM 64, which share all that are used here but one. The library is opened as `PyDLL`, which keeps
 the interpreter's lock: these processes have one thread, and clone3 must not come back in a child
 whose interpreter believes that the lock is free.
 """
@@ -31,6 +31,7 @@ TIOCSPTLCK = 0x40045431
 
 _CLONE_PIDFD = 0x1000
 _CLONE_INTO_CGROUP = 0x200000000
+_SYS_RT_SIGACTION_X86, _SYS_RT_SIGACTION = 13, 134
 _SYS_PIDFD_SEND_SIGNAL = 424
 _SYS_CLONE3 = 435
 _SYS_CLOSE_RANGE = 436
@@ -42,6 +43,9 @@ _PR_CAPBSET_DROP = 24
 _SECCOMP_MODE_FILTER = 2
 _SIG_SETMASK = 2
 _SIGNAL_SET_BYTES = 128
+_KERNEL_SIGNAL_SET_BYTES = 8
+_SIGNAL_ACTION_BYTES = 32
+_LIBRARY_SIGNALS = (32, 33)
 _INSTRUCTION_BYTES = 8
 _CAPABILITIES = 64
 _EINVAL = 22
@@ -115,6 +119,19 @@ def bound_capabilities(allowed: int) -> None:
 def set_signal(number: int, handling: int) -> None:
     """Handle a signal by SIGNAL_DEFAULT or SIGNAL_IGNORED, behind the interpreter's back."""
     _libc.signal(number, handling)
+
+
+def reset_library_signals() -> None:
+    """Handle by default the two signals that the C library keeps for itself.
+
+    It refuses them to set_signal, and leaves the first ignored in what its posix_spawn starts,
+    such as everything below `make`.
+    """
+    default = ctypes.create_string_buffer(_SIGNAL_ACTION_BYTES)  # SIG_DFL, no flags, nothing masked
+    number = _SYS_RT_SIGACTION_X86 if os.uname().machine == "x86_64" else _SYS_RT_SIGACTION
+    for signal in _LIBRARY_SIGNALS:
+        size = ctypes.c_ulong(_KERNEL_SIGNAL_SET_BYTES)
+        _check(_libc.syscall(ctypes.c_long(number), ctypes.c_int(signal), default, None, size))
 
 
 def unblock_signals() -> None:

@@ -54,6 +54,7 @@ def _prepare() -> None:
     kernel.unblock_signals()
     for number in kernel.SIGNALS:
         kernel.set_signal(number, kernel.SIGNAL_DEFAULT)
+    kernel.reset_library_signals()
     kernel.set_signal(kernel.SIGPIPE, kernel.SIGNAL_IGNORED)
     kernel.set_signal(kernel.SIGCHLD, kernel.SIGNAL_IGNORED)  # holders are not waited for
     os.umask(0o022)
