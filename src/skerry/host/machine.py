@@ -89,14 +89,15 @@ class LinuxMachine:
             run_directory=str(run_directory), instance=instance, ids_base=ids_base
         )
         rules = Network.open(instance=instance, network=network, allowed_private=network_allow)
+        name_sockets = open_dns_sockets(rules.plan.gateway)
+        sessions = Sessions(directory=str(run_directory / "sessions"), program=containers.program)
         return cls(
+            # The last that can fail: what is mounted would stay so.
             pool=Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes),
             containers=containers,
             network=rules,
-            name_sockets=open_dns_sockets(rules.plan.gateway),
-            session_host=Sessions(
-                directory=str(run_directory / "sessions"), program=containers.program
-            ),
+            name_sockets=name_sockets,
+            session_host=sessions,
             apt_mirror=apt_mirror,
             slot_users={},
         )
