@@ -109,7 +109,9 @@ def test_a_write_through_the_api_tells_that_the_disk_is_full(program: Program, s
     status, answer, _ = program.http("PUT", path, bytes(400 << 20))
 
     assert (status, answer["error"]) == (507, "disk_limit")
-    assert program.run("file", "cat", small, "/home/box/big").returncode != 0, "no half a file stays"
+    assert program.run("file", "cat", small, "/home/box/big").returncode != 0, (
+        "no half a file stays"
+    )
 
 
 def test_a_fifth_of_a_cpu_is_no_more_than_that(program: Program, small: str) -> None:
