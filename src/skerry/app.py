@@ -16,6 +16,7 @@ import uvloop
 
 from skerry import accounts, api, boxes
 from skerry.api import Services
+from skerry.base import SkerryError
 from skerry.config import Settings
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
@@ -59,7 +60,7 @@ async def _run_parts(
     context = services.boxes
     public, private = api.build(services)
     loops = (boxes.keep_watch, boxes.empty_trash, boxes.keep_ready)
-    async with asyncio.TaskGroup() as group:
+    async with _first_error(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(context)) for loop in loops]
         tasks.append(group.create_task(machine.serve_names()))
         await api.serve(
@@ -75,6 +76,20 @@ async def _run_parts(
             task.cancel()
     await boxes.settled(context)
     await boxes.discard_ready(context)
+
+
+@contextlib.asynccontextmanager
+async def _first_error() -> AsyncGenerator[None]:
+    """Raise what a person can do something about by itself, and not as one of a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        told, _ = group.split(SkerryError)
+        if told is None:
+            raise
+        while isinstance(told, BaseExceptionGroup):
+            told = told.exceptions[0]
+        raise told from None
 
 
 def _say_ready(settings: Settings, url: str) -> None:

@@ -4,7 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-from tests.e2e.conftest import Program, another
+import pytest
+
+from tests.e2e.conftest import SKERRY, Program, another
 
 
 def said(*command: str) -> list[str]:
@@ -98,3 +100,30 @@ def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: P
         left["mounts"] = [line for line in left["mounts"] if f" {program.pool} " not in line]
         assert left == {key: [] for key in left}
         program.start()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--pool-directory", "/proc"),
+        ("--pool-size", "1M"),
+        ("--listen", "127.0.0.1:1:2:x"),
+        ("--instance", "TOOLONGNAME"),
+        ("--instance", "../../tmp/x"),
+        ("--ids-base", "0"),
+    ],
+    ids=lambda wrong: wrong[0] + " " + wrong[1],
+)
+def test_a_start_that_fails_says_one_line_and_leaves_nothing(
+    tmp_path: Path, wrong: tuple[str, str]
+) -> None:
+    settings = ["--instance", "leakx", "--network", "10.251.0.0/16", "--listen", "127.0.0.1:0"]
+    command = [SKERRY, "--data", str(tmp_path / "data"), "up", *settings, *wrong]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("skerry: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    left = [*said("nft", "list", "tables"), *said("ip", "-4", "addr"), *said("ls", "/run/skerry")]
+    for trace in ("leakx", "TOOLONG", "10.251.0.1"):
+        assert not any(trace in line for line in left)

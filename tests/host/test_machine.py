@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from skerry.host.machine import LinuxMachine
+from skerry.base import Invalid
+from skerry.host.machine import LinuxMachine, slots_of
 from skerry.host.seam import BoxLimits, BoxStart, Machine
 from skerry.testing import MachineContract, SimulatedMachine, World
 from skerry.testing.contract import BOX, Given
@@ -53,6 +54,20 @@ class TestReal(MachineContract):
             asyncio.run(_on_real_machine(data, check))
 
         return run
+
+
+@pytest.mark.parametrize("ids_base", [0, -131072, 1 << 16, 1 << 32])
+def test_ids_of_the_machines_own_users_are_not_given_to_boxes(ids_base: int) -> None:
+    with pytest.raises(Invalid) as caught:
+        slots_of("name", "10.213.0.0/16", (), ids_base)
+
+    assert caught.value.code == "bad_ids"
+
+
+def test_there_are_as_many_slots_as_addresses_and_ids_for_them() -> None:
+    assert slots_of("name", "10.213.0.0/24", (), 1_000_000_000) == 254
+    last = slots_of("name", "10.213.0.0/16", (), 1_000_000_000)
+    assert 1_000_000_000 + (last + 1) * 65536 < 1 << 32
 
 
 async def _on_real_machine(data: Path, check: Callable[[Machine], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ import os
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from skerry.base import NotFound
 from skerry.client.file_calls import FileCalls
@@ -20,8 +21,9 @@ async def push(
     """Copy a local file or directory into a box.
 
     It gets the path remote, or that of an entry in remote if that ends with `/` or is a directory.
-    Permission bits come along; symbolic links are followed; what is no file or directory is
-    skipped. Raises OSError for what cannot be read here, and what `FileCalls.write` raises.
+    Permission bits of files come along. Symbolic links are skipped, but for local itself: what is
+    pushed may have come out of a box, and a link in it could name any file here. What is no file
+    or directory is skipped too. Raises OSError for what cannot be read here, and what `FileCalls.write` raises.
     """
     survey = await asyncio.to_thread(_survey, local)
     if remote.endswith("/") or await _is_directory(files, remote, as_root=as_root):
@@ -31,7 +33,7 @@ async def push(
     async def send(each: _LocalFile) -> None:
         path = f"{remote}/{each.relative}" if each.relative else remote
         small = each.size_bytes <= _SMALL_BYTES_MAX
-        content = await asyncio.to_thread(_whole, each.path) if small else _pieces(each.path)
+        content = await asyncio.to_thread(_whole, each) if small else _pieces(each)
         if isinstance(content, bytes):
             await files.write(path, content, mode=each.mode, as_root=as_root)
             tally.moved(path, len(content))
@@ -80,48 +82,56 @@ def _survey(local: str) -> _Survey:
             raise OSError(0, "is no file and no directory", local)
         survey.files.append(_LocalFile(local, "", found.st_size, found.st_mode & 0o777))
         return survey
-    # Each with the directories above it, so that a link to one of them is no endless road.
-    pending = [(local, "", frozenset({(found.st_dev, found.st_ino)}))]
+    pending = [(local, "")]
     while pending:
-        path, relative, above = pending.pop()
+        path, relative = pending.pop()
         names = sorted(os.listdir(path))
         if not names:
             survey.empty_directories.append(relative)
         for name in names:
             here, there = os.path.join(path, name), f"{relative}/{name}".lstrip("/")
-            reason = _unfit(here)
-            found = os.stat(here) if reason is None else os.lstat(here)
-            identity = (found.st_dev, found.st_ino)
-            if reason is None and stat.S_ISDIR(found.st_mode):
-                if identity in above:
-                    reason = "a link to a directory above it"
-                else:
-                    pending.append((here, there, above | {identity}))
-            elif reason is None:
-                survey.files.append(_LocalFile(here, there, found.st_size, found.st_mode & 0o777))
+            found = os.lstat(here)
+            reason = _unfit(name, found.st_mode)
             if reason is not None:
                 survey.skipped.append(f"{here}: {reason}")
+            elif stat.S_ISDIR(found.st_mode):
+                pending.append((here, there))
+            else:
+                survey.files.append(_LocalFile(here, there, found.st_size, found.st_mode & 0o777))
     return survey
 
 
-def _unfit(path: str) -> str | None:
-    """Return why path cannot be pushed, None if it can."""
+def _unfit(name: str, mode: int) -> str | None:
+    """Return why what has that name and mode cannot be pushed, None if it can."""
     try:
-        path.encode()
-        kind = os.stat(path).st_mode
+        name.encode()
     except UnicodeEncodeError:
         return "its name is no UTF-8"
-    except FileNotFoundError:
-        return "a link to nothing"
-    return None if stat.S_ISREG(kind) or stat.S_ISDIR(kind) else "no file and no directory"
+    if stat.S_ISLNK(mode):
+        return "a symbolic link"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "no file and no directory"
 
 
-def _whole(path: str) -> bytes:
-    with open(path, "rb") as file:
+def _open(each: _LocalFile) -> BinaryIO:
+    """Open what the survey found; a link that has taken its place since is not followed."""
+    # The argument itself, whose relative path is empty, may be a link: its owner named it.
+    no_link = os.O_NOFOLLOW if each.relative else 0
+    descriptor = os.open(each.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | no_link)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "is no file any more", each.path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _whole(each: _LocalFile) -> bytes:
+    with _open(each) as file:
         return file.read()
 
 
-async def _pieces(path: str) -> AsyncIterator[bytes]:
-    with await asyncio.to_thread(open, path, "rb") as file:
+async def _pieces(each: _LocalFile) -> AsyncIterator[bytes]:
+    with await asyncio.to_thread(_open, each) as file:
         while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
             yield piece

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from skerry.base import SkerryError
+from skerry.base import Invalid, SkerryError
 from skerry.host import image_build, image_import, image_recipe
 from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
@@ -22,6 +22,7 @@ from skerry.host.containers import Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets, serve_dns
 from skerry.host.identity import write_identity
 from skerry.host.network import Network
+from skerry.host.network_plan import network_plan
 from skerry.host.pool import Pool
 from skerry.host.pool_errors import explained
 from skerry.host.resolvers import HostResolvers
@@ -50,6 +51,35 @@ def suppress_code(code: str) -> Generator[None]:
             raise
 
 
+def slots_of(instance: str, network: str, network_allow: Sequence[str], ids_base: int) -> int:
+    """Return the last slot that has an address and ids, before anything is made of the settings.
+
+    Raises Invalid(bad_instance, bad_network, bad_ids).
+    """
+    plan = network_plan(instance, network, network_allow, connections_max=1)
+    if not _IDS_BASE_MIN <= ids_base <= _IDS_END - 100 * _IDS_PER_BOX:
+        raise Invalid(
+            "bad_ids",
+            f"--ids-base {ids_base} leaves boxes no ids of their own. Use a number from "
+            f"{_IDS_BASE_MIN} (below are the machine's own users) to 4000000000.",
+        )
+    by_ids = (_IDS_END - ids_base) // _IDS_PER_BOX - 1
+    return min(plan.network.num_addresses - 2, by_ids)  # the network's last is for broadcasts
+
+
+def _leave(containers: Containers, rules: Network | None) -> None:
+    """Take back what a start made that failed later; boxes that run keep what they need."""
+    running = containers.running()
+    containers.close()
+    if not running:
+        containers.retire()
+        if rules is not None:
+            rules.close()
+
+
+_IDS_PER_BOX = 1 << 16
+_IDS_BASE_MIN = 1 << 17
+_IDS_END = (1 << 32) - 2  # the last but one means "no change" in many calls
 # Enough that a slow snapshot of one box holds up no other; each thread costs little when idle.
 _THREADS = 32
 
@@ -64,6 +94,7 @@ class LinuxMachine:
     session_host: Sessions
     name_sockets: DnsSockets
     apt_mirror: str | None
+    slot_last: int
     slot_users: dict[int, str]
 
     @classmethod
@@ -81,24 +112,37 @@ class LinuxMachine:
     ) -> Self:
         """Mount the pool, find the control groups, put the network's rules in force. Blocks.
 
-        Raises NotAvailable with what the machine lacks, Invalid(bad_instance, bad_network).
+        Raises NotAvailable with what the machine lacks, Invalid(bad_instance, bad_network,
+        bad_ids); nothing stays on the machine then, unless boxes run.
         """
+        slot_last = slots_of(instance, network, network_allow, ids_base)
         run_directory = data / "run"
         run_directory.mkdir(mode=0o700, exist_ok=True)
-        containers = Containers(
-            run_directory=str(run_directory), instance=instance, ids_base=ids_base
-        )
-        rules = Network.open(instance=instance, network=network, allowed_private=network_allow)
-        name_sockets = open_dns_sockets(rules.plan.gateway)
-        sessions = Sessions(directory=str(run_directory / "sessions"), program=containers.program)
+        with contextlib.ExitStack() as undo:
+            containers = Containers(
+                run_directory=str(run_directory), instance=instance, ids_base=ids_base
+            )
+            undo.callback(_leave, containers, None)
+            rules = Network.open(instance=instance, network=network, allowed_private=network_allow)
+            undo.pop_all()
+            undo.callback(_leave, containers, rules)
+            name_sockets = open_dns_sockets(rules.plan.gateway)
+            undo.callback(name_sockets.udp.close)
+            undo.callback(name_sockets.tcp.close)
+            sessions = Sessions(
+                directory=str(run_directory / "sessions"), program=containers.program
+            )
+            # The last that can fail, so that nothing is mounted then.
+            pool = Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes)
+            undo.pop_all()
         return cls(
-            # The last that can fail: what is mounted would stay so.
-            pool=Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes),
+            pool=pool,
             containers=containers,
             network=rules,
             name_sockets=name_sockets,
             session_host=sessions,
             apt_mirror=apt_mirror,
+            slot_last=slot_last,
             slot_users={},
         )
 
@@ -123,11 +167,6 @@ class LinuxMachine:
         """Answer the boxes' DNS queries until cancelled."""
         plan = self.network.plan
         await serve_dns(self.name_sockets, plan.network, HostResolvers())
-
-    @property
-    def slot_last(self) -> int:
-        """Implement the seam."""
-        return self.network.plan.network.num_addresses - 2  # the last is for broadcasts
 
     def address_of(self, slot: int) -> str:
         """Implement the seam."""
