@@ -193,6 +193,8 @@ def program() -> Iterator[Program]:
         for box in program.json("list"):
             program.ok("destroy", box["name"], "--yes", "--purge")
         program.stop()
+        # After all that the tests did to it, nothing may keep the pool in use.
+        assert str(data) not in Path("/proc/self/mountinfo").read_text()
         if not kept:
             shutil.rmtree(data, ignore_errors=True)
 

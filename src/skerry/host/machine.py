@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import gc
 import os
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +162,9 @@ class LinuxMachine:
         if not running:
             await asyncio.to_thread(self.containers.retire)
             await asyncio.to_thread(self.network.close)
+            # A request that failed may still be held by its own traceback, and a root directory in
+            # the pool by the request: until it is collected, the pool is in use.
+            gc.collect()
             await asyncio.to_thread(self.pool.close)
 
     async def serve_names(self) -> None:
