@@ -20,9 +20,9 @@ from skerry.base import SkerryError
 from skerry.config import Settings
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
-from skerry.host.daemon import hold_directory, prepare_process
+from skerry.host.daemon import hold_directory, hold_instance, prepare_process
 from skerry.host.database import Database
-from skerry.host.machine import LinuxMachine
+from skerry.host.machine import LinuxMachine, slots_of
 from skerry.host.seam import BoxLimits, Machine
 
 DATABASE = "skerry.db"
@@ -48,7 +48,9 @@ async def _serve(settings: Settings, wrap: Wrap) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with hold_directory(settings.data):
+    # Its name becomes part of a path only after it was found to be one.
+    slots_of(settings.instance, settings.network, settings.network_allow, settings.ids_base)
+    with hold_directory(settings.data), hold_instance(settings.instance):
         async with _machine(settings) as machine, _domains(settings, wrap(machine)) as services:
             await _run_parts(settings, services, machine, stop)
 

@@ -6,6 +6,7 @@ Nothing else in the program reads the environment.
 """
 
 import argparse
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
+from skerry import wire
 from skerry.base import Invalid, duration_ns, format_size, size_bytes
 
 _SECOND_NS = 10**9
@@ -20,8 +22,13 @@ _HOUR_NS = 3600 * _SECOND_NS
 _DATA = Path("/var/lib/skerry")
 
 
-def _setting(default: object, help_text: str) -> Any:  # noqa: ANN401 - a field of any type
-    return field(default=default, metadata={"help": help_text})
+def _setting(
+    default: object, help_text: str, at_least: float = 0, at_most: float = float("inf")
+) -> Any:  # noqa: ANN401 - a field of any type
+    """Make a field. at_least, at_most: the range of a number, a size in bytes or a time in ns."""
+    return field(
+        default=default, metadata={"help": help_text, "at_least": at_least, "at_most": at_most}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,26 +48,38 @@ class Settings:
         0, "size of DIR/pool.img, which is sparse; 0 is four fifths of what is free"
     )
     default_image: str = _setting("base", "the image of a box that names none")
-    default_cpus: float = _setting(0.0, "CPUs of a box that names none; 0 is all of them")
-    default_memory_bytes: int = _setting(2 << 30, "memory of a box that names none")
-    default_disk_bytes: int = _setting(
-        20 << 30, "disk of a box that names none, checkpoints included"
+    default_cpus: float = _setting(
+        0.0, "CPUs of a box that names none; 0 is all of them", at_most=wire.CPUS_MAX
     )
-    default_processes: int = _setting(2048, "processes and threads of a box that names none")
+    default_memory_bytes: int = _setting(
+        2 << 30, "memory of a box that names none", *wire.MEMORY_BYTES_RANGE
+    )
+    default_disk_bytes: int = _setting(
+        20 << 30, "disk of a box that names none, checkpoints included", *wire.DISK_BYTES_RANGE
+    )
+    default_processes: int = _setting(
+        2048, "processes and threads of a box that names none", *wire.PROCESSES_RANGE
+    )
     boxes_max: int = _setting(1000, "how many boxes there may be")
     ready_boxes: int = _setting(2, "how many boxes are kept started ahead of time")
     trash_keep_ns: int = _setting(24 * _HOUR_NS, "how long a destroyed box can be brought back")
-    checkpoints_max: int = _setting(200, "how many checkpoints a box may keep")
+    checkpoints_max: int = _setting(200, "how many checkpoints a box may keep", 1)
     auto_checkpoints_max: int = _setting(5, "how many automatic checkpoints a box keeps")
-    stop_grace_ns: int = _setting(5 * _SECOND_NS, "how long stop waits after SIGTERM")
-    json_bytes_max: int = _setting(8 << 20, "the largest JSON body of a request")
+    stop_grace_ns: int = _setting(
+        5 * _SECOND_NS, "how long stop waits after SIGTERM", at_most=_HOUR_NS
+    )
+    json_bytes_max: int = _setting(8 << 20, "the largest JSON body of a request", 1 << 10)
     file_bytes_max: int = _setting(16 << 30, "the largest file that one request may write")
     output_bytes_max: int = _setting(16 << 20, "output that a buffered exec returns at most")
-    header_bytes_max: int = _setting(2 << 20, "request line and headers together")
-    header_wait_ns: int = _setting(15 * _SECOND_NS, "how long a request's headers may take")
-    idle_wait_ns: int = _setting(60 * _SECOND_NS, "how long a connection may stay without request")
-    connections_max: int = _setting(2000, "open connections to the API")
-    failed_logins_per_minute: int = _setting(30, "wrong tokens from one address before it waits")
+    header_bytes_max: int = _setting(2 << 20, "request line and headers together", 1 << 10)
+    header_wait_ns: int = _setting(
+        15 * _SECOND_NS, "how long a request's headers may take", _SECOND_NS
+    )
+    idle_wait_ns: int = _setting(
+        60 * _SECOND_NS, "how long a connection may stay without request", _SECOND_NS
+    )
+    connections_max: int = _setting(2000, "open connections to the API", 1)
+    failed_logins_per_minute: int = _setting(30, "wrong tokens from one address before it waits", 1)
     apt_mirror: str = _setting("", "Debian mirror for building images; empty is the usual one")
 
 
@@ -157,13 +176,27 @@ def _read_file(path: Path, *, must: bool) -> Mapping[str, object]:
 
 def _parse(each: Field[Any], said: object) -> object:
     try:
-        return _convert(each, said)
+        value = _convert(each, said)
     except (ValueError, TypeError):
         raise Invalid(
             "bad_setting", f"{said!r} is no value for {flag_of(each.name)}. It takes {_kind(each)}."
         ) from None
     except Invalid as error:
         raise Invalid("bad_setting", f"{flag_of(each.name)}: {error.message}") from None
+    if isinstance(value, int | float):
+        _check_range(each, value)
+    return value
+
+
+def _check_range(each: Field[Any], value: float) -> None:
+    for bound, words in (("at_least", "at least"), ("at_most", "at most")):
+        limit = each.metadata[bound]
+        if value < limit if bound == "at_least" else value > limit:
+            raise Invalid(
+                "bad_setting",
+                f"{flag_of(each.name)} is {_written(each, value)}. "
+                f"Give {words} {_written(each, limit)}.",
+            )
 
 
 def _convert(each: Field[Any], said: object) -> object:
@@ -176,7 +209,7 @@ def _convert(each: Field[Any], said: object) -> object:
     if each.name.endswith("_bytes") or each.name.endswith("_bytes_max"):
         return size_bytes(str(said))
     number = type(default)(str(said))
-    if isinstance(number, int | float) and number < 0:
+    if isinstance(number, float) and not math.isfinite(number):
         raise ValueError(said)
     return number
 
@@ -193,13 +226,17 @@ def _kind(each: Field[Any]) -> str:
 
 def _shown(each: Field[Any]) -> str:
     assert each.default is not MISSING
-    if each.name.endswith("_ns"):
-        return _as_written(each.default)
-    if _kind(each) == "SIZE" and each.default:
-        return format_size(each.default)
     if isinstance(each.default, tuple):
         return ",".join(cast("tuple[str, ...]", each.default)) or "none"
-    return str(each.default) or "none"
+    return _written(each, each.default) or "none"
+
+
+def _written(each: Field[Any], value: Any) -> str:  # noqa: ANN401 - as settings are
+    if each.name.endswith("_ns"):
+        return _as_written(value)
+    if _kind(each) == "SIZE" and value:
+        return format_size(value)
+    return str(value)
 
 
 def _as_written(time_ns: int) -> str:

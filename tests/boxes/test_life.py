@@ -260,6 +260,21 @@ def test_an_image_may_be_built_on_another_saved_replaced_and_deleted(tmp_path: P
     tell(tmp_path, story)
 
 
+def test_the_variables_of_an_image_are_its_boxes_own(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.import_image(b, "theirs", "/a", lambda _: None)
+        await boxes.create(b, CreateSpec(name="x", image="theirs", environment={"OWN": "1"}))
+        await boxes.save_image(b, "x", None, "mine")
+        await boxes.create(b, CreateSpec(name="y", image="mine", environment={"OWN": "2"}))
+        found = {name: b.find(name).environment for name in ("x", "y")}
+        assert found == {
+            "x": {"IMPORTED": "/a", "OWN": "1"},
+            "y": {"IMPORTED": "/a", "OWN": "2"},
+        }
+
+    tell(tmp_path, story)
+
+
 def test_nothing_is_built_on_an_image_that_came_from_outside(tmp_path: Path) -> None:
     async def story(b: Boxes) -> None:
         await boxes.import_image(b, "base", "/from/outside", lambda _: None)

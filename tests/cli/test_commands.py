@@ -154,6 +154,37 @@ def test_start_and_stop(shell: Shell) -> None:
     assert shell.json("start", "dev")[0]["status"] == "running"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["exec", "dev"],
+        ["create", "-e", "FOO"],
+        ["create", "--memory", "10"],
+        ["create", "--cpus", "-1"],
+        ["create", "--processes", "many"],
+        ["fork", "dev", "--count", "0"],
+        ["sessions", "dev", "kill"],
+        ["file", "chown", "dev", "root", "/tmp"],
+        ["api", "GET", "v1/boxes"],
+        ["help", "nothing"],
+    ],
+)
+def test_a_wrong_command_line_ends_with_2(shell: Shell, words: list[str]) -> None:
+    assert shell(*words) == 2
+    assert shell.err.startswith("skerry: ")
+
+
+def test_help_is_a_command_too(shell: Shell) -> None:
+    assert "usage: skerry" in shell.ok("help")
+    assert "--image" in shell.ok("help", "create")
+
+
+def test_a_misspelt_field_is_told(shell: Shell) -> None:
+    body = '{"name": "dev", "limits": {"cpu": 1}}'
+    assert shell("api", "POST", "/v1/boxes", "--body", body) == 1
+    assert "limits.cpu" in shell.err
+
+
 def test_a_console_needs_a_terminal(shell: Shell) -> None:
     assert shell("console", "dev") == 1
     assert "terminal" in shell.err

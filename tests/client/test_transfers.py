@@ -82,6 +82,9 @@ class Disk(FileCalls):
     ) -> None:
         self.local(path).mkdir(parents=True, exist_ok=True)
 
+    async def make_link(self, path: str, target: str, *, as_root: bool = False) -> None:
+        self.local(path).symlink_to(target)
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
@@ -166,12 +169,18 @@ def test_no_link_below_what_is_pushed_is_followed(disk: Disk, here: Path) -> Non
     done = pushed(disk, here / "tree", "/home/t")
 
     assert sorted(disk.written) == ["/home/t/file"]
-    assert sorted(each.rpartition("/")[2].partition(":")[0] for each in done.skipped) == [
-        "link",
-        "loop",
-        "nothing",
-        "pipe",
-    ]
+    assert [each.rpartition("/")[2].partition(":")[0] for each in done.skipped] == ["pipe"]
+    links = {name: disk.local(f"/home/t/{name}").readlink() for name in ("link", "loop", "nothing")}
+    assert links == {"link": here / "secret", "loop": Path(), "nothing": Path("nowhere")}
+
+
+def test_a_directory_of_links_alone_is_made(disk: Disk, here: Path) -> None:
+    (here / "tree" / "bin").mkdir(parents=True)
+    (here / "tree" / "bin" / "vi").symlink_to("vim")
+
+    pushed(disk, here / "tree", "/home/t")
+
+    assert disk.local("/home/t/bin/vi").readlink() == Path("vim")
 
 
 def test_links_stay_links_on_the_way_out(disk: Disk, here: Path) -> None:

@@ -93,6 +93,7 @@ def test_a_full_disk_can_be_kept_and_be_made_room_on(program: Program, small: st
     code, said = fill(program, small, "/big", 400)
     assert code != 0
     assert b"Disk quota exceeded" in said or b"No space left" in said
+    assert b"skerry: The box's disk of 300 MiB is full." in said
     assert program.json("info", small)["limits_hit"]["disk"]
 
     program.ok("checkpoint", "create", small)
@@ -126,8 +127,11 @@ def test_new_limits_hold_for_a_running_box_at_once(program: Program, small: str)
     assert fill(program, small, "/big", 400)[0] == 0
     assert change(program, small, memory_bytes=64 << 20, processes=16) == 200
     assert allocate(program, small, 400) == 137
-    many = program.run("exec", small, "--", "python3", "-c", FORK.replace("signal.pause()", ""))
+    many = program.run(
+        "exec", small, "--", "python3", "-c", FORK.replace("signal.pause()", "1 / 0")
+    )
     assert b"Resource temporarily unavailable" in many.stdout
+    assert b"skerry: The box reached its limit of 16 processes." in many.stderr
     told = json.loads(program.ok("info", small, "--json"))["limits"]
     assert (told["memory_bytes"], told["processes"], told["cpus"]) == (64 << 20, 16, 0.2)
 

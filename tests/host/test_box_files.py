@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry.base import Denied, Invalid, NotFound, SkerryError, TooLarge
+from skerry.base import Conflict, Denied, Invalid, NotFound, SkerryError, TooLarge
 from skerry.host import box_files
 from skerry.host.box_files import BoxRoot, Credentials
 from skerry.host.credentials import acting_as
@@ -353,6 +353,28 @@ def test_a_file_that_its_owner_may_not_write_is_not_replaced(box: BoxRoot) -> No
     put(box, "fixed", mode=0o444)
 
     assert refusal(lambda: put(box, "fixed", b"new")) == ("permission_denied", "EACCES")
+
+
+def test_a_link_is_made_and_takes_the_place_of_a_file(box: BoxRoot, disk: Path) -> None:
+    put(box, "here")
+    for target in ("/etc/passwd", "nowhere"):
+        made = box_files.make_link(box, "here", target)
+        assert (made.kind, made.target) == ("symlink", target)
+    assert os.readlink(disk / "home/box/here") == "nowhere"
+    assert [each.name for each in box_files.list_directory(box, ".")] == ["here"]
+
+
+def test_no_link_takes_the_place_of_a_directory(box: BoxRoot) -> None:
+    box_files.make_directory(box, "there")
+    with pytest.raises(Conflict):
+        box_files.make_link(box, "there", "x")
+    assert [each.name for each in box_files.list_directory(box, ".")] == ["there"]
+
+
+def test_relative_paths_may_begin_at_the_home(descriptor: int) -> None:
+    assert box_files.enter(descriptor, directory=box_files.HOME).directory == "/home/box"
+    own = box_files.enter(descriptor, as_root=True, directory=box_files.HOME)
+    assert own.directory == "/root"
 
 
 def test_writing_a_link_writes_what_it_leads_to(box: BoxRoot, disk: Path) -> None:

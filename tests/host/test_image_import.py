@@ -4,6 +4,7 @@ import bz2
 import contextlib
 import gzip
 import io
+import json
 import lzma
 import os
 import stat
@@ -23,6 +24,7 @@ from skerry.testing.image_archives import (
     as_directory,
     as_tar,
     both_layouts,
+    digest,
     directory,
     docker_save,
     entry,
@@ -441,3 +443,25 @@ def test_any_damage_is_either_harmless_or_refused(
         bring(tmp_path, data.getvalue())
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pool", "source"]
+
+
+def test_an_archive_that_begins_with_a_config_is_a_container_image_too(tmp_path: Path) -> None:
+    layer = tar(entry("hello", b"hi"))
+    config = json.dumps({"rootfs": {"diff_ids": [digest(layer)]}}).encode()
+    name = digest(config)
+    saved = [{"Config": name, "RepoTags": None, "Layers": ["layer.tar.gz"]}]
+    data = tar(
+        entry(name, config),
+        entry("layer.tar.gz", gzip.compress(layer)),
+        entry("manifest.json", json.dumps(saved).encode()),
+    )
+
+    tree, _ = bring(tmp_path, data)
+
+    assert (tree / "hello").read_bytes() == b"hi"
+
+
+def test_a_container_image_in_an_unknown_order_is_not_taken_for_a_root(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        bring(tmp_path, tar(entry("c.json", b"{}"), entry("manifest.json", b"[]")))
+    assert caught.value.code == "bad_image"

@@ -8,12 +8,11 @@ from starlette.responses import Response
 from skerry import boxes, wire
 from skerry.api.routing import Call, Operation, answer
 from skerry.base import NotBuilt, rfc3339
-from skerry.boxes import BoxView, CreateSpec, PartialLimits
+from skerry.boxes import BoxView, CreateSpec, PartialLimits, is_disk_full
 from skerry.host.seam import BoxUsage
 
 _DEFAULT_PAGE = 50
 # btrfs refuses a write whose blocks might not fit: a full disk is a little below its limit.
-_FULL_WITHIN_BYTES = 1 << 20
 
 
 class Page(Struct, rename={"after": "continuation_token"}):
@@ -55,8 +54,6 @@ def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
     )
     if usage is None:
         return shape
-    used = usage.disk_bytes
-    full = used is not None and used > limits.disk_bytes - _FULL_WITHIN_BYTES
     return structs.replace(
         shape,
         usage=wire.Usage(
@@ -65,7 +62,9 @@ def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
             disk_bytes=usage.disk_bytes,
             processes=usage.processes,
         ),
-        limits_hit=wire.LimitsHit(usage.memory_hit, usage.processes_hit, full),
+        limits_hit=wire.LimitsHit(
+            usage.memory_hit, usage.processes_hit, is_disk_full(limits, usage)
+        ),
     )
 
 

@@ -22,10 +22,10 @@ _RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
 
 
 class Where(Struct, rename="camel"):
-    """A path; one that is not absolute begins at workingDir. asRoot: as the box's root user."""
+    """A path; one that is not absolute begins at workingDir, `~` for the home. asRoot: as root."""
 
     path: wire.Path
-    working_dir: str = "/"
+    working_dir: str = "~"
     as_root: bool = False
 
 
@@ -56,7 +56,7 @@ class Removing(Struct, rename="camel"):
     """What to delete, where the body does not say it."""
 
     path: wire.Path | None = None
-    working_dir: str = "/"
+    working_dir: str = "~"
     recursive: bool = False
     as_root: bool = False
 
@@ -75,7 +75,7 @@ async def root_of(
     """Open the box's disk, or a checkpoint of it, as the user who asks."""
     async with boxes.open_files(call.boxes, call.path("name"), checkpoint) as descriptor:
         yield await asyncio.to_thread(
-            box_files.enter, descriptor, as_root=as_root, directory=working_dir or "/"
+            box_files.enter, descriptor, as_root=as_root, directory=working_dir or box_files.HOME
         )
 
 
@@ -265,6 +265,14 @@ async def copy(call: Call) -> Response:
     return answer(_affected(await _with_root(call, where, work)))
 
 
+async def make_link(call: Call) -> Response:
+    """Make a symbolic link."""
+    body = await call.body(wire.MakeLink)
+    where = Where(body.path, body.working_dir, body.as_root)
+    entry = await _with_root(call, where, lambda r: box_files.make_link(r, body.path, body.target))
+    return answer(entry_shape(entry))
+
+
 async def change_mode(call: Call) -> Response:
     """Change modes."""
     body = await call.body(wire.ChangeMode)
@@ -321,6 +329,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path=_FS + "/copy", name="copy_file", summary="Copy",
         handler=copy, scope="write", body=wire.CopyOrRename, answer=wire.Affected, errors=_ERRORS,
+    ),
+    Operation(
+        method="POST", path=_FS + "/symlink", name="make_link", summary="Make a symbolic link",
+        handler=make_link, scope="write", body=wire.MakeLink, answer=wire.Entry, errors=_ERRORS,
     ),
     Operation(
         method="POST", path=_FS + "/chmod", name="change_mode", summary="Change modes",

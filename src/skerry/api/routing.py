@@ -7,7 +7,7 @@ import asyncio
 import urllib.parse
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -61,15 +61,21 @@ class Call:
     async def body(self, shape: type[_S]) -> _S:
         """Return the JSON body as shape; an empty body is `{}`.
 
-        Raises Invalid(bad_body), TooLarge(body_too_large).
+        A field that is not known is an error, so that none is misspelt in silence; but not in the
+        Sprites protocol, whose clients may be newer than this. Raises Invalid(bad_body),
+        TooLarge(body_too_large).
         """
         data = bytearray()
         async for chunk in self.stream(self.services.limits.json_bytes_max):
             data += chunk
         try:
-            return msgspec.json.decode(data or b"{}", type=shape)
+            body = msgspec.json.decode(data or b"{}", type=shape)
+            said = msgspec.json.decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid("bad_body", f"The body is not what this call takes: {error}.") from None
+        if not self.request.url.path.startswith("/v1/sprites/") and (name := _unknown(said, body)):
+            raise Invalid("bad_body", f"The body has a field {name[:80]!r}, which is none of ours.")
+        return body
 
     async def stream(self, size_max: int, *, patient: bool = False) -> AsyncIterator[bytes]:
         """Yield the body in pieces, as it comes; patient: however long that takes.
@@ -102,6 +108,19 @@ class Call:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return message
+
+
+def _unknown(said: object, body: object) -> str | None:
+    """Return the name of a field of said, decoded JSON, that the shapes of body do not have."""
+    if not isinstance(body, msgspec.Struct) or not isinstance(said, dict):
+        return None
+    known = {each.encode_name: each.name for each in msgspec.structs.fields(body)}
+    for name, value in cast("dict[str, object]", said).items():
+        if name not in known:
+            return name
+        if below := _unknown(value, getattr(body, known[name])):
+            return f"{name}.{below}"
+    return None
 
 
 def _too_large(size_max: int) -> TooLarge:

@@ -14,7 +14,7 @@ from skerry.boxes.checkpoints import (
     restore,
 )
 from skerry.boxes.context import Boxes, settled
-from skerry.boxes.execs import attach, end_session, execute, open_files, sessions
+from skerry.boxes.execs import attach, end_session, events, execute, open_files, sessions
 from skerry.boxes.forks import fork
 from skerry.boxes.images import build_image, delete_image, import_image, list_images, save_image
 from skerry.boxes.life import (
@@ -40,6 +40,7 @@ from skerry.boxes.model import (
     PartialLimits,
     Rules,
     Status,
+    is_disk_full,
 )
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
@@ -67,10 +68,12 @@ __all__ = [
     "discard_ready",
     "empty_trash",
     "end_session",
+    "events",
     "execute",
     "find_checkpoint",
     "fork",
     "import_image",
+    "is_disk_full",
     "keep_ready",
     "keep_watch",
     "list_checkpoints",

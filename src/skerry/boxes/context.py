@@ -67,6 +67,7 @@ class Boxes:
     names_coming: set[str] = field(default_factory=set[str])
     ready: list[ReadyBox] = field(default_factory=list[ReadyBox])
     ready_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    processes_hit: dict[str, int] = field(default_factory=dict[str, int])
     verbs_under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def view(self, box: Box) -> BoxView:

@@ -5,10 +5,11 @@ import dataclasses
 import os
 from collections.abc import AsyncGenerator, Sequence
 
-from skerry.base import Conflict, new_id
-from skerry.boxes import checkpoints, life
+from skerry.base import Conflict, SkerryError, new_id
+from skerry.boxes import checkpoints, life, store
 from skerry.boxes.context import Boxes
-from skerry.host.seam import ExecSpec, SessionLink, SessionState
+from skerry.boxes.model import limit_notice
+from skerry.host.seam import ExecSpec, Exit, Output, SessionLink, SessionState
 
 
 async def execute(boxes: Boxes, name: str, spec: ExecSpec) -> SessionLink:
@@ -31,6 +32,28 @@ async def execute(boxes: Boxes, name: str, spec: ExecSpec) -> SessionLink:
         boxes.running.pop(box.box_id, None)
         await life.ensure_running(boxes, box)
         return await boxes.machine.open_session(box.box_id, session_id, spec)
+
+
+async def events(boxes: Boxes, link: SessionLink) -> AsyncGenerator[Output | Exit]:
+    """Yield what a session prints and its end, which says so where a limit of the box was hit."""
+    async for event in link.events():
+        if isinstance(event, Exit) and event.code and not event.notice:
+            yield await _explained(boxes, link.state.box_id, event)
+        else:
+            yield event
+
+
+async def _explained(boxes: Boxes, box_id: str, end: Exit) -> Exit:
+    box = boxes.database.read(lambda c: store.box_by_id(c, box_id))
+    if box is None:
+        return end
+    try:
+        usage = await boxes.machine.usage(box_id)
+    except SkerryError:  # its end is known, only the reason for it is not
+        return end
+    seen = boxes.processes_hit.get(box_id, 0)
+    boxes.processes_hit[box_id] = usage.processes_hit
+    return dataclasses.replace(end, notice=limit_notice(box.limits, usage, seen))
 
 
 async def attach(boxes: Boxes, name: str, session_id: str) -> SessionLink:

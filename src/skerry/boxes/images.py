@@ -1,12 +1,13 @@
 """Images: build by a recipe, import, save a box as one, list, delete."""
 
+import dataclasses
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from skerry.base import Conflict, image_name, new_id
 from skerry.boxes import checkpoints, store
 from skerry.boxes.context import Boxes, whole
-from skerry.boxes.model import Image
+from skerry.boxes.model import Image, fitting_environment
 from skerry.host.seam import Progress
 
 
@@ -38,8 +39,9 @@ async def build_image(boxes: Boxes, name: str, recipe: str, progress: Progress) 
             )
         parent_id = below.image_id
 
-    async def build(image_id: str) -> None:
+    async def build(image_id: str) -> dict[str, str]:
         await boxes.machine.build_image(recipe, parent_id, image_id, progress)
+        return {}
 
     return await _publish(boxes, name, _source_of(recipe), build)
 
@@ -51,8 +53,8 @@ async def import_image(boxes: Boxes, name: str, path: str, progress: Progress) -
     Raises Invalid(bad_image, bad_name), NotFound(no_such_path).
     """
 
-    async def bring_in(image_id: str) -> None:
-        await boxes.machine.import_image(path, image_id, progress)
+    async def bring_in(image_id: str) -> dict[str, str]:
+        return fitting_environment(await boxes.machine.import_image(path, image_id, progress))
 
     return await _publish(boxes, name, f"import {path}", bring_in)
 
@@ -67,8 +69,9 @@ async def save_image(boxes: Boxes, name: str, checkpoint: str | None, image: str
     if checkpoint is not None:
         checkpoints.find_checkpoint(boxes, name, checkpoint)
 
-    async def save(image_id: str) -> None:
+    async def save(image_id: str) -> Mapping[str, str]:
         await boxes.machine.save_image(box.box_id, checkpoint, image_id)
+        return box.environment
 
     return await _publish(boxes, image, f"box {name}", save)
 
@@ -88,13 +91,16 @@ def _source_of(recipe: str) -> str:
 
 
 async def _publish(
-    boxes: Boxes, name: str, source: str, make: Callable[[str], Awaitable[None]]
+    boxes: Boxes, name: str, source: str, make: Callable[[str], Awaitable[Mapping[str, str]]]
 ) -> Image:
-    """Make an image's data, then let name mean it; what name meant before goes."""
+    """Make an image's data, then let name mean it; what name meant before goes.
+
+    make is given the image's id and returns its variables.
+    """
     image_name(name)
     async with boxes.turns.of(("image", name)):
         image = Image(new_id("img", boxes.entropy(10)), name, boxes.clock.now_ns(), source)
-        await make(image.image_id)
+        image = dataclasses.replace(image, environment=await make(image.image_id))
         old = [each for each in list_images(boxes) if each.name == name]
 
         def put_in_place(connection: sqlite3.Connection) -> None:

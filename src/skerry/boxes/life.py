@@ -34,7 +34,9 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
     with boxes.coming([name]):
         ready = _take_ready(boxes, image.image_id)
         box = _new_box(boxes, name, image.name, limits, ready)
-        box = dataclasses.replace(box, labels=labels, environment=environment)
+        box = dataclasses.replace(
+            box, labels=labels, environment={**image.environment, **environment}
+        )
         if ready is not None:
             await _claim(boxes, box, ready)
         else:

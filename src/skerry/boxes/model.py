@@ -3,19 +3,21 @@
 Nothing here knows SQL, the machine or the clock: times are given, plans are returned.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from skerry.base import Invalid, LimitReached
-from skerry.host.seam import BoxDisk, BoxLimits
+from skerry.base import Invalid, LimitReached, format_size
+from skerry.host.seam import BoxDisk, BoxLimits, BoxUsage
 
 Status: TypeAlias = Literal["running", "warm", "cold"]
 
 SLOT_FIRST = 2  # 0 is the network's own address, 1 the gateway's
 LABELS_MAX = 32
 ENVIRONMENT_MAX = 256
+_FULL_WITHIN_BYTES = 1 << 20  # the quota ends a write before the last block is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,16 @@ class PendingRestore:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A root filesystem that boxes start from. source says how it came to be."""
+    """A root filesystem that boxes start from. source says how it came to be.
+
+    environment: variables of every command in a box made from it, unless the box has its own.
+    """
 
     image_id: str
     name: str
     created_at_ns: int
     source: str
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,35 @@ def check_labels(labels: Sequence[str]) -> tuple[str, ...]:
         if not 1 <= len(label) <= 63 or not label.isprintable():
             raise Invalid("bad_label", "A label is 1 to 63 printable characters.")
     return unique
+
+
+def is_disk_full(limits: BoxLimits, usage: BoxUsage) -> bool:
+    """Tell whether so little of the disk is left that a write is likely to have failed."""
+    used = usage.disk_bytes
+    return used is not None and used > limits.disk_bytes - _FULL_WITHIN_BYTES
+
+
+def limit_notice(limits: BoxLimits, usage: BoxUsage, processes_hit_before: int) -> str:
+    """Return which limit of its box a command that failed may have hit, and what to do; or ""."""
+    if usage.processes_hit > processes_hit_before:
+        return (
+            f"The box reached its limit of {limits.processes} processes. End some, or give it more."
+        )
+    if is_disk_full(limits, usage):
+        return (
+            f"The box's disk of {format_size(limits.disk_bytes)} is full. Delete files or "
+            "checkpoints, or give it more."
+        )
+    return ""
+
+
+def fitting_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of an image's variables a box can have: the first that fit."""
+    fitting: dict[str, str] = {}
+    for name, value in environment.items():
+        with contextlib.suppress(Invalid):
+            fitting = check_environment({**fitting, name: value})
+    return fitting
 
 
 def check_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -63,6 +63,7 @@ MIGRATIONS: Sequence[str] = (
         source TEXT NOT NULL
     ) STRICT;
     """,
+    "ALTER TABLE images ADD COLUMN environment TEXT NOT NULL DEFAULT '{}'",
 )
 
 _BOX_COLUMNS = (
@@ -113,6 +114,14 @@ def box_by_name(connection: sqlite3.Connection, name: str) -> Box | None:
     """Return the living box of that name."""
     row = connection.execute(
         _SELECT_BOX + "WHERE name = ? AND destroyed_at_ns IS NULL", (name,)
+    ).fetchone()
+    return _box(row) if row else None
+
+
+def box_by_id(connection: sqlite3.Connection, box_id: str) -> Box | None:
+    """Return the living box of that id."""
+    row = connection.execute(
+        _SELECT_BOX + "WHERE box_id = ? AND destroyed_at_ns IS NULL", (box_id,)
     ).fetchone()
     return _box(row) if row else None
 
@@ -205,9 +214,13 @@ def drop_restore(connection: sqlite3.Connection, box_id: str) -> None:
 def insert_image(connection: sqlite3.Connection, image: Image) -> None:
     """Add an image. Raises sqlite3.IntegrityError if its name is taken."""
     connection.execute(
-        "INSERT INTO images VALUES (?, ?, ?, ?)",
-        (image.image_id, image.name, image.created_at_ns, image.source),
-    )
+        "INSERT INTO images (image_id, name, created_at_ns, source, environment) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (
+            image.image_id, image.name, image.created_at_ns, image.source,
+            json.dumps(dict(image.environment)),
+        ),
+    )  # fmt: skip
 
 
 def delete_image(connection: sqlite3.Connection, image_id: str) -> None:
@@ -218,9 +231,9 @@ def delete_image(connection: sqlite3.Connection, image_id: str) -> None:
 def images(connection: sqlite3.Connection) -> list[Image]:
     """Return all images, in the order of names."""
     rows = connection.execute(
-        "SELECT image_id, name, created_at_ns, source FROM images ORDER BY name"
+        "SELECT image_id, name, created_at_ns, source, environment FROM images ORDER BY name"
     )
-    return [Image(*row) for row in rows]
+    return [Image(*row[:4], environment=json.loads(row[4])) for row in rows]
 
 
 def recorded(connection: sqlite3.Connection) -> Recorded:

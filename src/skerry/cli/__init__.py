@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from skerry.base import SkerryError
-from skerry.cli.parser import parse
+from skerry.cli.parser import WrongUsage, parse
 
 __all__ = ["main", "reference"]
 
@@ -55,6 +55,8 @@ def _run(options: argparse.Namespace) -> int:
         return run_to_end(code)
     except SkerryError as error:
         print_error(error.code, error.message, error.details, as_json=options.json)
+        if isinstance(error, WrongUsage):
+            return 2
     except BrokenPipeError:
         raise
     except OSError as error:

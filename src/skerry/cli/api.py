@@ -3,10 +3,9 @@
 import argparse
 import sys
 
-from skerry.base import Invalid
 from skerry.cli import stdio
 from skerry.cli.connection import connect
-from skerry.cli.parser import Parser
+from skerry.cli.parser import Parser, WrongUsage
 
 
 def declare_api(parser: Parser) -> None:
@@ -20,7 +19,7 @@ def declare_api(parser: Parser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Send the request and write the body of the answer to stdout as it is."""
     if not options.path.startswith("/"):
-        raise Invalid("bad_path", "A path begins with /, such as /v1/boxes.")
+        raise WrongUsage("bad_path", "A path begins with /, such as /v1/boxes.")
     body = sys.stdin.buffer.read() if options.body == "-" else None
     if options.body is not None and body is None:
         body = options.body.encode()

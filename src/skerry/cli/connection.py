@@ -3,9 +3,13 @@
 import argparse
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from skerry import client
-from skerry.base import Invalid, duration_ns, size_bytes
+from skerry.base import Invalid, duration_ns, format_size, size_bytes
+from skerry.cli.parser import WrongUsage
+
+_N = TypeVar("_N", int, float)
 
 
 def connect(options: argparse.Namespace) -> client.Cloud:
@@ -13,9 +17,43 @@ def connect(options: argparse.Namespace) -> client.Cloud:
     return client.connect(options.url, options.token, data=options.data)
 
 
-def size(text: str) -> int:
-    """Return the bytes that an option says; for argparse."""
-    return _converted(size_bytes, text)
+def size(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a size in bytes within those bounds; for argparse."""
+    return _within(lambda text: _converted(size_bytes, text), low, high, format_size)
+
+
+def count(low: int, high: int) -> Callable[[str], int]:
+    """Return what reads a whole number within those bounds; for argparse."""
+    return _within(_number(int), low, high, str)
+
+
+def fraction(high: float) -> Callable[[str], float]:
+    """Return what reads a number above 0 and up to high; for argparse."""
+    return _within(_number(float), 0.001, high, lambda value: f"{value:g}")
+
+
+def _number(kind: Callable[[str], _N]) -> Callable[[str], _N]:
+    def read(text: str) -> _N:
+        try:
+            return kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+
+    return read
+
+
+def _within(
+    convert: Callable[[str], _N], low: _N, high: _N, shown: Callable[[_N], str]
+) -> Callable[[str], _N]:
+    def read(text: str) -> _N:
+        value = convert(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is out of range: {shown(low)} to {shown(high)}"
+            )
+        return value
+
+    return read
 
 
 def seconds(text: str) -> float:
@@ -26,12 +64,12 @@ def seconds(text: str) -> float:
 
 
 def variables(assignments: list[str]) -> dict[str, str]:
-    """Return `NAME=VALUE` words as a dict. Raises Invalid(bad_environment)."""
+    """Return `NAME=VALUE` words as a dict. Raises WrongUsage(bad_environment)."""
     found: dict[str, str] = {}
     for each in assignments:
         name, equals, value = each.partition("=")
         if not name or not equals:
-            raise Invalid("bad_environment", f"{each!r} sets no variable. Write NAME=VALUE.")
+            raise WrongUsage("bad_environment", f"{each!r} sets no variable. Write NAME=VALUE.")
         found[name] = value
     return found
 

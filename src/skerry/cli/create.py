@@ -2,7 +2,8 @@
 
 import argparse
 
-from skerry.cli.connection import connect, size, variables
+from skerry import wire
+from skerry.cli.connection import connect, count, fraction, size, variables
 from skerry.cli.output import print_json
 from skerry.cli.parser import Parser
 
@@ -24,12 +25,25 @@ def declare_create(parser: Parser) -> None:
 
 def add_limits(parser: Parser) -> None:
     """Declare what a box may use."""
-    parser.argument("--cpus", metavar="NUMBER", type=float, help="CPUs; 0.5 is half of one")
-    parser.argument("--memory", metavar="SIZE", type=size, help="memory, such as 512M or 4G")
     parser.argument(
-        "--disk", metavar="SIZE", type=size, help="disk, its checkpoints included, such as 20G"
+        "--cpus", metavar="NUMBER", type=fraction(wire.CPUS_MAX), help="CPUs; 0.5 is half of one"
     )
-    parser.argument("--processes", metavar="NUMBER", type=int, help="processes and threads")
+    parser.argument(
+        "--memory",
+        metavar="SIZE",
+        type=size(*wire.MEMORY_BYTES_RANGE),
+        help="memory, such as 512M or 4G",
+    )
+    parser.argument(
+        "--disk",
+        metavar="SIZE",
+        type=size(*wire.DISK_BYTES_RANGE),
+        help="disk, its checkpoints included, such as 20G",
+    )
+    parser.argument(
+        "--processes", metavar="NUMBER", type=count(*wire.PROCESSES_RANGE),
+        help="processes and threads",
+    )  # fmt: skip
 
 
 async def run(options: argparse.Namespace) -> int:

@@ -4,11 +4,11 @@ import argparse
 import asyncio
 
 from skerry import client
-from skerry.base import Invalid, SkerryError
+from skerry.base import NotAvailable, SkerryError
 from skerry.cli import relay, stdio, tty
 from skerry.cli.connection import connect, seconds, variables
 from skerry.cli.output import print_error, say
-from skerry.cli.parser import Parser
+from skerry.cli.parser import Parser, WrongUsage
 
 _TIMED_OUT = 124  # as timeout(1) has it
 # As shells say that a command is not there, or cannot be run.
@@ -54,7 +54,7 @@ def declare_exec(parser: Parser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Run the command; return what it ended with."""
     if not options.command:
-        raise Invalid("no_command", "Say what to run: skerry exec BOX -- COMMAND.")
+        raise WrongUsage("no_command", "Say what to run: skerry exec BOX -- COMMAND.")
     limit = asyncio.timeout(options.timeout)
     try:
         async with connect(options) as cloud, limit:
@@ -103,13 +103,16 @@ async def _run(box: client.Box, options: argparse.Namespace) -> int:
 
 async def on_terminal(session: client.Session, box: str) -> int:
     """Join the terminal and a session; an end of this process leaves the session be."""
+    joins = f"`skerry sessions {box} attach {session.id}` joins it."
     try:
         code = await relay.terminal(session)
     except asyncio.CancelledError:
         await session.detach()
         raise
+    except NotAvailable as error:
+        raise NotAvailable(error.code, f"{error.message} {joins}", error.details) from error
     if code is None:
-        say(f"Left session {session.id}. `skerry sessions {box} attach {session.id}` joins it.")
+        say(f"Left session {session.id}. {joins}")
         return 0
     return code
 

@@ -4,11 +4,11 @@ import argparse
 from collections.abc import AsyncIterator
 
 from skerry import client, wire
-from skerry.base import Invalid, format_size
+from skerry.base import format_size
 from skerry.cli import stdio
 from skerry.cli.connection import connect
 from skerry.cli.output import ProgressLine, age, print_json, print_table, printable, say, size
-from skerry.cli.parser import Parser
+from skerry.cli.parser import Parser, WrongUsage
 
 
 def declare_file(parser: Parser) -> None:
@@ -27,11 +27,11 @@ def declare_file(parser: Parser) -> None:
     watch = parser.command("watch", "Tell changes of files as they happen", _watch)
     for below in (listing, stat, cat, write, mkdir, remove, move, copy, chmod, chown, watch):
         below.argument("box", metavar="BOX", help="the box")
-    listing.argument("path", metavar="PATH", nargs="?", default="/", help="(default: /)")
+    listing.argument("path", metavar="PATH", nargs="?", default=".", help="(default: the home)")
     chmod.argument("mode", metavar="MODE", type=_mode, help="octal, such as 755")
     chown.argument("owner", metavar="UID[:GID]", help="numbers, such as 1000:1000")
     for below in (stat, cat, write, mkdir, remove, chmod, chown, watch):
-        below.argument("path", metavar="PATH", help="its path in the box")
+        below.argument("path", metavar="PATH", help="its path in the box, from the home on")
     for below in (move, copy):
         below.argument("source", metavar="SOURCE", help="its path")
         below.argument("dest", metavar="DEST", help="its new path")
@@ -226,7 +226,7 @@ async def _chmod(options: argparse.Namespace) -> int:
 async def _chown(options: argparse.Namespace) -> int:
     uid, _, gid = options.owner.partition(":")
     if not all(part.isdecimal() or not part for part in (uid, gid)) or not (uid or gid):
-        raise Invalid("bad_owner", "Write the owner in numbers, such as 1000:1000 or 1000.")
+        raise WrongUsage("bad_owner", "Write the owner in numbers, such as 1000:1000 or 1000.")
     async with connect(options) as cloud:
         await cloud.box(options.box).files.chown(
             options.path,

@@ -2,7 +2,8 @@
 
 import argparse
 
-from skerry.cli.connection import connect
+from skerry import wire
+from skerry.cli.connection import connect, count
 from skerry.cli.output import print_json
 from skerry.cli.parser import Parser
 
@@ -14,7 +15,7 @@ def declare_fork(parser: Parser) -> None:
     )
     parser.argument("name", metavar="NAME", nargs="?", help="the name (default: one is made up)")
     parser.argument(
-        "--count", metavar="NUMBER", type=int,
+        "--count", metavar="NUMBER", type=count(1, wire.FORKS_MAX),
         help="make so many, called NAME-0, NAME-1 and so on; all or none",
     )  # fmt: skip
     parser.set_defaults(run=run)

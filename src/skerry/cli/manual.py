@@ -53,9 +53,7 @@ def _body(parser: Parser, tail: str = "") -> str:
 
 
 def _positional(action: argparse.Action) -> str:
-    name = str(action.metavar or action.dest.upper())
-    if action.choices is not None:
-        name = "{" + ",".join(map(str, action.choices)) + "}"
+    name = _name(action)
     match action.nargs:
         case "?":
             return f"[{name}]"
@@ -67,6 +65,12 @@ def _positional(action: argparse.Action) -> str:
             return name
 
 
+def _name(action: argparse.Action) -> str:
+    if action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return str(action.metavar or action.dest.upper())
+
+
 def _options(actions: list[argparse.Action]) -> str:
     rows = [f"| {_names(action)} | {action.help} |" for action in actions]
     return "\n".join(["", "| | |", "|---|---|", *rows, ""]) if rows else ""
@@ -74,6 +78,6 @@ def _options(actions: list[argparse.Action]) -> str:
 
 def _names(action: argparse.Action) -> str:
     if not action.option_strings:
-        return f"`{_positional(action).strip('[].+ ')}`"
+        return f"`{_name(action)}`"
     value = "" if action.nargs == 0 else f" {action.metavar or action.dest.upper()}"
     return ", ".join(f"`{name}{value}`" for name in action.option_strings)

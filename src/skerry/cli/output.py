@@ -62,14 +62,19 @@ def age(moment: str | None) -> str:
         return "-"
     now = dt.datetime.now(dt.UTC)  # noqa: TID251 - for a person's eyes, at the very rim
     past = now - dt.datetime.fromisoformat(moment)
-    return f"{format_duration(max(0, int(past.total_seconds())) * 10**9)} ago"
+    return f"{_whole(past)} ago"
 
 
 def until(moment: str) -> str:
     """Return how long from now an RFC 3339 time is."""
     now = dt.datetime.now(dt.UTC)  # noqa: TID251 - for a person's eyes, at the very rim
     left = dt.datetime.fromisoformat(moment) - now
-    return f"in {format_duration(max(0, int(left.total_seconds())) * 10**9)}"
+    return f"in {_whole(left)}"
+
+
+def _whole(time: dt.timedelta) -> str:
+    seconds = max(0, int(time.total_seconds()))
+    return f"{seconds} s" if seconds < 120 else format_duration(seconds * 10**9)
 
 
 class ProgressLine:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from skerry.base import Invalid
 from skerry.cli.quick import import_msgspec
 from skerry.cli.table import TABLE, Entry, find
 
@@ -43,6 +44,10 @@ _GLOBAL_OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--json",), {"action": "store_true", "help": "print JSON, errors too"}),
 )
 _WITH_VALUE = {name for names, how in _GLOBAL_OPTIONS if "metavar" in how for name in names}
+
+
+class WrongUsage(Invalid):
+    """The command line is wrong in a way that only the command itself could see."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -98,6 +103,8 @@ def parse(words: Sequence[str]) -> argparse.Namespace | int:
     before, name, after = _split(words)
     if name is None:
         return _without_command(before)
+    if name == "help":  # as people type it
+        return parse([*after[:1], "--help"])
     entry = find(name)
     if entry is None:
         print_usage_error(f"there is no command {name!r}")

@@ -44,7 +44,11 @@ async def terminal(session: Session) -> int | None:
     Returns None after Ctrl and backslash, which detaches. The terminal is put back whatever happens.
     """
     with tty.raw(STDIN):
-        await _Relay(session, with_input=True, is_terminal=True).run()
+        try:
+            await _Relay(session, with_input=True, is_terminal=True).run()
+        finally:
+            if session.exit_code is None:
+                tty.reset(STDOUT)
     return session.exit_code
 
 

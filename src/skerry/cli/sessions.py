@@ -4,12 +4,11 @@ import argparse
 import shlex
 
 from skerry import client
-from skerry.base import Invalid
 from skerry.cli import relay
 from skerry.cli.connection import connect, seconds
 from skerry.cli.exec import on_terminal
 from skerry.cli.output import age, print_json, print_table
-from skerry.cli.parser import Parser
+from skerry.cli.parser import Parser, WrongUsage
 
 _GRACE_SECONDS = 10.0
 _COMMAND_WIDTH = 60
@@ -36,8 +35,9 @@ def declare_sessions(parser: Parser) -> None:
 async def run(options: argparse.Namespace) -> int:
     """Do what the verb says."""
     if (options.verb == "list") != (options.session is None):
-        raise Invalid(
-            "bad_arguments", "Write: skerry sessions BOX, or skerry sessions BOX attach SESSION."
+        raise WrongUsage(
+            "bad_arguments",
+            "Write: skerry sessions BOX, or skerry sessions BOX attach|kill SESSION.",
         )
     async with connect(options) as cloud:
         box = cloud.box(options.box)
@@ -63,12 +63,17 @@ async def _list(box: client.Box, *, as_json: bool) -> int:
             "yes" if each.tty else "no",
             str(each.attached),
             age(each.created),
-            shlex.join(each.argv)[:_COMMAND_WIDTH],
+            _one_line(shlex.join(each.argv)),
         ]
         for each in sessions
     ]
     print_table(["SESSION", "STATE", "TTY", "ATTACHED", "STARTED", "COMMAND"], rows)
     return 0
+
+
+def _one_line(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= _COMMAND_WIDTH else line[: _COMMAND_WIDTH - 3] + "..."
 
 
 async def _attach(box: client.Box, session_id: str) -> int:

@@ -99,12 +99,12 @@ def error_in_stream(line: wire.Progress) -> SkerryError:
     return Failed(line.code or "failed", line.error or line.data or "It failed without a reason.")
 
 
-def connection_lost(doing: str) -> NotAvailable:
+def connection_lost(
+    doing: str, what_to_do: str = "It may or may not have been done: look before trying again."
+) -> NotAvailable:
     """Return the error for a connection that ended before the answer did."""
     return NotAvailable(
-        "connection_lost",
-        f"The connection to Skerry ended while {doing}. It may or may not have been done: "
-        "look before trying again.",
+        "connection_lost", f"The connection to Skerry ended while {doing}. {what_to_do}"
     )
 
 

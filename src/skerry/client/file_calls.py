@@ -1,4 +1,4 @@
-"""The calls about single files and directories of a box. Paths are absolute in the box.
+"""The calls about single files and directories of a box. Relative paths begin at the home.
 
 Whole trees, copied in and out, are the business of `transfers`.
 """
@@ -160,6 +160,11 @@ class FileCalls:
             wire.Affected, "POST", self._path("copy"), body=body, limit_seconds=None
         )
 
+    async def make_link(self, path: str, target: str, *, as_root: bool = False) -> None:
+        """Make a symbolic link at path, in place of a file or link that is there."""
+        body = wire.MakeLink(path=path, target=target, as_root=as_root)
+        await self._calls.tell("POST", self._path("symlink"), body=body)
+
     async def chmod(
         self, path: str, mode: int, *, recursive: bool = False, as_root: bool = False
     ) -> None:
@@ -201,7 +206,7 @@ class FileCalls:
 
 
 def _where(path: str, *, as_root: bool) -> builtins.list[tuple[str, str]]:
-    return [("path", path), ("workingDir", "/"), ("asRoot", _flag(on=as_root))]
+    return [("path", path), ("workingDir", "~"), ("asRoot", _flag(on=as_root))]
 
 
 def _flag(*, on: bool) -> str:

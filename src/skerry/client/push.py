@@ -21,9 +21,9 @@ async def push(
     """Copy a local file or directory into a box.
 
     It gets the path remote, or that of an entry in remote if that ends with `/` or is a directory.
-    Permission bits of files come along. Symbolic links are skipped, but for local itself: what is
-    pushed may have come out of a box, and a link in it could name any file here. What is no file
-    or directory is skipped too. Raises OSError for what cannot be read here, and what `FileCalls.write` raises.
+    Permission bits of files come along. Symbolic links become links, but for local itself: what is
+    pushed may have come out of a box, and a link in it could name any file here, so none is
+    followed. What is no file, directory or link is skipped. Raises OSError for what cannot be read here, and what `FileCalls.write` raises.
     """
     survey = await asyncio.to_thread(_survey, local)
     if remote.endswith("/") or await _is_directory(files, remote, as_root=as_root):
@@ -45,6 +45,10 @@ async def push(
     for relative in survey.empty_directories:
         await files.make_directory(f"{remote}/{relative}".rstrip("/"), as_root=as_root)
     await each_of(survey.files, send)
+    for directory in sorted({os.path.dirname(link.relative) for link in survey.links}):
+        await files.make_directory(f"{remote}/{directory}".rstrip("/"), as_root=as_root)
+    for link in survey.links:
+        await files.make_link(f"{remote}/{link.relative}", link.target, as_root=as_root)
     return Transfer(files=tally.files, size_bytes=tally.size_bytes, skipped=tuple(survey.skipped))
 
 
@@ -65,10 +69,17 @@ class _LocalFile:
     mode: int
 
 
+@dataclass(frozen=True, slots=True)
+class _LocalLink:
+    relative: str
+    target: str
+
+
 @dataclass(slots=True)
 class _Survey:
     name: str
     files: list[_LocalFile] = field(default_factory=list[_LocalFile])
+    links: list[_LocalLink] = field(default_factory=list[_LocalLink])
     empty_directories: list[str] = field(default_factory=list[str])
     skipped: list[str] = field(default_factory=list[str])
 
@@ -91,9 +102,12 @@ def _survey(local: str) -> _Survey:
         for name in names:
             here, there = os.path.join(path, name), f"{relative}/{name}".lstrip("/")
             found = os.lstat(here)
-            reason = _unfit(name, found.st_mode)
+            target = os.readlink(here) if stat.S_ISLNK(found.st_mode) else ""
+            reason = _unfit(name + target, found.st_mode)
             if reason is not None:
                 survey.skipped.append(f"{here}: {reason}")
+            elif target:
+                survey.links.append(_LocalLink(there, target))
             elif stat.S_ISDIR(found.st_mode):
                 pending.append((here, there))
             else:
@@ -107,9 +121,8 @@ def _unfit(name: str, mode: int) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return "its name is no UTF-8"
-    if stat.S_ISLNK(mode):
-        return "a symbolic link"
-    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else "no file and no directory"
+    known = stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)
+    return None if known else "no file, directory or link"
 
 
 def _open(each: _LocalFile) -> BinaryIO:

@@ -61,7 +61,7 @@ class Session:
             if output is not None:
                 return output
         if self.exit_code is None and not self._detached:
-            raise connection_lost(f"session {self.id} ran")
+            raise connection_lost(f"session {self.id} ran", "It may run on: attach to it to see.")
         raise StopAsyncIteration
 
     def _read(self, message: bytes) -> tuple[Stream, bytes] | None:

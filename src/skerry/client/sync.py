@@ -145,6 +145,7 @@ class SyncFiles(_Face[Files]):
     stat = _blocking(Files.stat)
     exists = _blocking(Files.exists)
     make_directory = _blocking(Files.make_directory)
+    make_link = _blocking(Files.make_link)
     delete = _blocking(Files.delete)
     rename = _blocking(Files.rename)
     copy = _blocking(Files.copy)

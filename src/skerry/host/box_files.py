@@ -18,7 +18,16 @@ from types import TracebackType
 from typing import Self
 
 from skerry.base import Invalid
-from skerry.host.box_root import DEFAULT_USER, ID_LAST, Anchor, BoxRoot, enter, find_user, visiting
+from skerry.host.box_root import (
+    DEFAULT_USER,
+    HOME,
+    ID_LAST,
+    Anchor,
+    BoxRoot,
+    enter,
+    find_user,
+    visiting,
+)
 from skerry.host.credentials import ROOT, Credentials, acting_as
 from skerry.host.file_copy import copy
 from skerry.host.file_entry import LIST_ENTRIES_MAX, Entry, Kind, Listing, entry_in, entry_of_handle
@@ -31,11 +40,12 @@ from skerry.host.file_trees import (
     delete,
     list_tree,
 )
-from skerry.host.file_write import MODE_DEFAULT, FileWriter, open_write
+from skerry.host.file_write import MODE_DEFAULT, FileWriter, make_link, open_write
 from skerry.host.rooted import HANDLE, held, open_parent, open_within, reopen
 
 __all__ = [
     "DEFAULT_USER",
+    "HOME",
     "ID_LAST",
     "LIST_ENTRIES_MAX",
     "MODE_DEFAULT",
@@ -58,6 +68,7 @@ __all__ = [
     "list_directory",
     "list_tree",
     "make_directory",
+    "make_link",
     "open_read",
     "open_write",
     "rename",

@@ -85,17 +85,32 @@ class BoxRoot:
         return where
 
 
+HOME = "~"
+"""The directory that is the user's home."""
+
+
 def enter(
     descriptor: int, *, user: str | None = None, as_root: bool = False, directory: str = "/"
 ) -> BoxRoot:
     """Return descriptor's directory as a user of the box sees it; descriptor may be closed then.
 
     user: a name or number; None is `box` where the box knows one, else root. as_root goes before
-    it. Raises Invalid(bad_user, bad_path).
+    it. directory: where relative paths begin, HOME for the user's own. Raises Invalid(bad_user,
+    bad_path).
     """
     anchor = Anchor(descriptor)
     who = ROOT if as_root else find_user(anchor.descriptor, user)
+    if directory == HOME:
+        directory = _home(anchor.descriptor, who.uid)
     return BoxRoot(anchor, who, BoxRoot(anchor).absolute(directory))
+
+
+def _home(descriptor: int, uid: int) -> str:
+    """Return the home that the box's tables give a user; `/` for one who has none."""
+    homes = (
+        home for _, number, _, home in _users(_table(descriptor, "/etc/passwd")) if number == uid
+    )
+    return os.fsdecode(next(homes, b"")) or "/"
 
 
 @contextmanager
@@ -119,7 +134,7 @@ def find_user(descriptor: int, user: str | None) -> Credentials:
     Raises Invalid(bad_user).
     """
     wanted = os.fsencode(DEFAULT_USER if user is None else user)
-    for name, uid, gid in _users(_table(descriptor, "/etc/passwd")):
+    for name, uid, gid, _ in _users(_table(descriptor, "/etc/passwd")):
         if name == wanted or (user is not None and wanted == str(uid).encode()):
             groups = tuple(_groups(_table(descriptor, "/etc/group"), name))
             return _credentials(uid, gid, groups)
@@ -136,14 +151,15 @@ def _credentials(uid: int, gid: int, groups: Sequence[int]) -> Credentials:
     return ROOT if uid == 0 else Credentials(uid, gid, tuple(groups))
 
 
-def _users(table: bytes) -> Iterator[tuple[bytes, int, int]]:
+def _users(table: bytes) -> Iterator[tuple[bytes, int, int, bytes]]:
+    """Yield name, uid, gid and home of each."""
     for line in table.split(b"\n"):
         fields = line.split(b":")
         if len(fields) < 4:
             continue
         uid, gid = _number(fields[2]), _number(fields[3])
         if fields[0] and uid is not None and gid is not None:
-            yield fields[0], uid, gid
+            yield fields[0], uid, gid, fields[5] if len(fields) > 5 else b""
 
 
 def _groups(table: bytes, name: bytes) -> list[int]:

@@ -20,7 +20,11 @@ from skerry.base import (
     TooLarge,
 )
 
-_DENIED = (Denied, "permission_denied", "the user may not do this. Ask as root, or change its mode")
+_DENIED = (
+    Denied,
+    "permission_denied",
+    "the user may not do this. Ask as the box's root (`--as-root`, `asRoot`), or change its mode",
+)
 _BUSY = (Conflict, "busy", "it is in use just now. Try again")
 _FULL_TABLES = (NotAvailable, "too_many_open_files", "the host is short of descriptors. Try again")
 

@@ -30,14 +30,15 @@ from skerry.host.file_attributes import (
     set_mode,
     set_owner,
 )
-from skerry.host.file_entry import Entry, entry_of
-from skerry.host.file_errors import errors_about, file_error, not_a_regular_file, shown
+from skerry.host.file_entry import Entry, entry_in, entry_of
+from skerry.host.file_errors import bad_path, errors_about, file_error, not_a_regular_file, shown
 from skerry.host.rooted import (
     HANDLE,
     check_writable,
     handle_path,
     held,
     open_beneath,
+    open_parent,
     open_target_parent,
     reopen,
 )
@@ -244,12 +245,34 @@ def publish(staged: int, directory: int, name: str) -> None:
     except FileExistsError:
         temporary = TEMPORARY_PREFIX + os.urandom(8).hex()
         os.link(handle_path(staged), temporary, dst_dir_fd=directory, follow_symlinks=True)
-        try:
-            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=directory)
-            raise
+        _take_name(temporary, directory, name)
+
+
+def make_link(root: BoxRoot, path: str, target: str) -> Entry:
+    """Make a symbolic link with that text at path, in place of a file or link there; return it.
+
+    Raises NotFound(no_such_path), Conflict(is_a_directory, not_a_directory), Invalid(bad_path),
+    Denied(permission_denied), LimitReached.
+    """
+    where = root.named(path)
+    if not target or "\0" in target:
+        raise bad_path(where, "a link leads to a path, which is not empty and holds no NUL")
+    with acting_as(root.user), errors_about(where):
+        directory, name = open_parent(root.descriptor, where)
+        with held(directory):
+            temporary = TEMPORARY_PREFIX + os.urandom(8).hex()
+            os.symlink(target, temporary, dir_fd=directory)
+            _take_name(temporary, directory, name)
+            return entry_in(directory, name, where)
+
+
+def _take_name(temporary: str, directory: int, name: str) -> None:
+    try:
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=directory)
+        raise
 
 
 def copy_content(source: int, target: int, size_bytes: int) -> None:

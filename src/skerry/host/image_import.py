@@ -177,10 +177,17 @@ def _seekable_archive(blob: Blob, scratch: str, budget: Budget) -> Generator[Blo
 
 
 def _make_places(root: int, tree: Tree) -> None:
-    """Make what a box needs. Raises Invalid(bad_image) where nothing at all was imported."""
+    """Make what a box needs. Raises Invalid(bad_image) where no box could run what was imported."""
     there = {name: os.lstat(name, dir_fd=root).st_mode for name in os.listdir(root)}
     if not there:
         raise Invalid("bad_image", "There is nothing in it that a box could run.")
+    has_directory = any(stat.S_ISDIR(mode) for mode in there.values())
+    if not has_directory and any(map(is_container_part, there)):
+        raise Invalid(
+            "bad_image",
+            "It looks like a container image in an order that is not known here. Save the image "
+            "with `docker save` or `skopeo copy`.",
+        )
     for name in _MOUNT_POINTS:
         if not stat.S_ISDIR(there.get(name, 0)):
             tree.directory(name, Metadata(mode=0o755))

@@ -26,7 +26,8 @@ _NESTING_MAX = 4  # indexes in indexes; real ones go one deep
 
 # What an archive of a container image holds at its top, in contrast to a root filesystem.
 _TOP_NAMES = frozenset(("blobs", "index.json", "manifest.json", "oci-layout", "repositories"))
-_OLD_TOP_NAME = re.compile(r"[0-9a-f]{64}(\.json|\.tar)?")
+# Configs and layers by digest: docker's own old form, and that of crane and ko.
+_DIGEST_NAME = re.compile(r"(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?")
 
 _NAME_ANNOTATION = "org.opencontainers.image.ref.name"
 
@@ -104,7 +105,7 @@ class _SavedImage(msgspec.Struct, rename="pascal"):
 def is_container_part(path: str) -> bool:
     """Tell whether an archive or directory that holds path at all is that of a container image."""
     top = path.partition("/")[0]
-    return top in _TOP_NAMES or _OLD_TOP_NAME.fullmatch(top) is not None
+    return top in _TOP_NAMES or _DIGEST_NAME.fullmatch(top) is not None
 
 
 def read_container_image(open_part: OpenPart, architecture: str) -> ContainerImage:

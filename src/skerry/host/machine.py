@@ -254,14 +254,15 @@ class LinuxMachine:
 
         await asyncio.to_thread(build)
 
-    async def import_image(self, path: str, image_id: str, progress: Progress) -> None:
+    async def import_image(self, path: str, image_id: str, progress: Progress) -> Mapping[str, str]:
         """Implement the seam."""
 
-        def bring_in() -> None:
+        def bring_in() -> Mapping[str, str]:
             with self.pool.new_image(image_id, None) as tree:
-                image_import.import_image(path, str(tree), progress)
+                config = image_import.import_image(path, str(tree), progress).config
+            return config.environment if config is not None else {}
 
-        await asyncio.to_thread(bring_in)
+        return await asyncio.to_thread(bring_in)
 
     async def save_image(self, box_id: str, checkpoint: str | None, image_id: str) -> None:
         """Implement the seam."""

@@ -258,10 +258,10 @@ class Machine(Protocol):
         """
         ...
 
-    async def import_image(self, path: str, image_id: str, progress: Progress) -> None:
+    async def import_image(self, path: str, image_id: str, progress: Progress) -> Mapping[str, str]:
         """Make an image of a directory, a tar of a root, an OCI layout or a `docker save` tar.
 
-        Raises Invalid(bad_image), NotFound(no_such_path).
+        Returns the variables that a container image wants its programs to have. Raises Invalid(bad_image), NotFound(no_such_path).
         """
         ...
 

@@ -220,11 +220,12 @@ class SimulatedMachine:
         below = self.world.images[parent_id] if parent_id else {}
         self.world.images[image_id] = {**below, f"/etc/{recipe}": b"built\n"}
 
-    async def import_image(self, path: str, image_id: str, progress: Progress) -> None:
+    async def import_image(self, path: str, image_id: str, progress: Progress) -> Mapping[str, str]:
         """Implement the seam."""
         progress(f"importing {path}")
         self.world.step()
         self.world.images[image_id] = {"/etc/imported": path.encode()}
+        return {"IMPORTED": path}
 
     async def save_image(self, box_id: str, checkpoint: str | None, image_id: str) -> None:
         """Implement the seam."""

@@ -5,6 +5,11 @@ protocol where it has them, so that its SDKs work unchanged; what Skerry adds do
 """
 
 from skerry.wire.boxes import (
+    CPUS_MAX,
+    DISK_BYTES_RANGE,
+    FORKS_MAX,
+    MEMORY_BYTES_RANGE,
+    PROCESSES_RANGE,
     Box,
     BoxCheck,
     BoxList,
@@ -41,6 +46,7 @@ from skerry.wire.files import (
     DeleteFile,
     Entry,
     Listing,
+    MakeLink,
     Watch,
     WatchEvent,
     Written,
@@ -77,7 +83,12 @@ from skerry.wire.words import (
 )
 
 __all__ = [
+    "CPUS_MAX",
+    "DISK_BYTES_RANGE",
     "EXIT",
+    "FORKS_MAX",
+    "MEMORY_BYTES_RANGE",
+    "PROCESSES_RANGE",
     "STDERR",
     "STDIN",
     "STDIN_EOF",
@@ -123,6 +134,7 @@ __all__ = [
     "Limits",
     "LimitsHit",
     "Listing",
+    "MakeLink",
     "Path",
     "Progress",
     "Resize",

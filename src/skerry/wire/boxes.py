@@ -12,20 +12,32 @@ Environment = Annotated[dict[str, str], Meta(max_length=256)]
 Status = Literal["running", "warm", "cold"]
 
 
+# Least and most of what a box may be given.
+CPUS_MAX = 4096
+MEMORY_BYTES_RANGE = (16 << 20, 1 << 50)
+DISK_BYTES_RANGE = (64 << 20, 1 << 50)
+PROCESSES_RANGE = (16, 1 << 22)
+FORKS_MAX = 1000
+
+_Memory = Annotated[int, Meta(ge=MEMORY_BYTES_RANGE[0], le=MEMORY_BYTES_RANGE[1])]
+_Disk = Annotated[int, Meta(ge=DISK_BYTES_RANGE[0], le=DISK_BYTES_RANGE[1])]
+_Processes = Annotated[int, Meta(ge=PROCESSES_RANGE[0], le=PROCESSES_RANGE[1])]
+
+
 class Limits(Struct, omit_defaults=True):
     """What a box may use at most. Left out: the setting's default. `cpus` may be a fraction."""
 
-    cpus: Annotated[float, Meta(gt=0, le=4096)] | None = None
-    memory_bytes: Annotated[int, Meta(ge=16 << 20, le=1 << 50)] | None = None
-    disk_bytes: Annotated[int, Meta(ge=64 << 20, le=1 << 50)] | None = None
-    processes: Annotated[int, Meta(ge=16, le=1 << 22)] | None = None
+    cpus: Annotated[float, Meta(gt=0, le=CPUS_MAX)] | None = None
+    memory_bytes: _Memory | None = None
+    disk_bytes: _Disk | None = None
+    processes: _Processes | None = None
 
 
 class SpritesConfig(Struct):
     """The size that the Sprites SDKs send; taken as limits where given."""
 
     ram_mb: Annotated[int, Meta(ge=16, le=1 << 30)] | None = None
-    cpus: Annotated[float, Meta(gt=0, le=4096)] | None = None
+    cpus: Annotated[float, Meta(gt=0, le=CPUS_MAX)] | None = None
     storage_gb: Annotated[int, Meta(ge=1, le=1 << 20)] | None = None
     region: str | None = None
 
@@ -72,7 +84,7 @@ class Fork(Struct):
 
     name: BoxName | None = None
     checkpoint: CheckpointName | None = None
-    count: Annotated[int, Meta(ge=1, le=1000)] = 1
+    count: Annotated[int, Meta(ge=1, le=FORKS_MAX)] = 1
     labels: Labels | None = None
 
 

@@ -1,4 +1,7 @@
-"""Shapes of files in a box. Modes are octal text such as `0644`."""
+"""Shapes of files in a box. Modes are octal text such as `0644`.
+
+working_dir: where relative paths begin; `~` is the home of the user who asks.
+"""
 
 from typing import Annotated, Literal
 
@@ -42,7 +45,7 @@ class DeleteFile(Struct, rename="camel"):
     """The body of `DELETE .../fs/delete` (its fields may be in the query instead)."""
 
     path: Path
-    working_dir: str = "/"
+    working_dir: str = "~"
     recursive: bool = False
     as_root: bool = False
 
@@ -52,9 +55,18 @@ class CopyOrRename(Struct, rename="camel"):
 
     source: Path
     dest: Path
-    working_dir: str = "/"
+    working_dir: str = "~"
     recursive: bool = False
     preserve_attrs: bool = False
+    as_root: bool = False
+
+
+class MakeLink(Struct, rename="camel"):
+    """The body of `POST .../fs/symlink`: path will lead to target, whatever that is."""
+
+    path: Path
+    target: Path
+    working_dir: str = "~"
     as_root: bool = False
 
 
@@ -63,7 +75,7 @@ class ChangeMode(Struct, rename="camel"):
 
     path: Path
     mode: Annotated[str, Meta(pattern="^[0-7]{1,5}$")]
-    working_dir: str = "/"
+    working_dir: str = "~"
     recursive: bool = False
     as_root: bool = False
 
@@ -74,7 +86,7 @@ class ChangeOwner(Struct, rename="camel"):
     path: Path
     uid: Annotated[int, Meta(ge=0, le=65535)] | None = None
     gid: Annotated[int, Meta(ge=0, le=65535)] | None = None
-    working_dir: str = "/"
+    working_dir: str = "~"
     recursive: bool = False
     as_root: bool = False
 
