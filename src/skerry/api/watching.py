@@ -17,7 +17,7 @@ _FROM_CLIENT = msgspec.json.Decoder(wire.Watch)
 
 
 async def watch(socket: WebSocket, services: Services) -> None:
-    """Watch the paths that the client names, until it hangs up."""
+    """Watch the paths that the client names, until it hangs up or the disk is replaced."""
     name = socket.path_params["name"]
     async with boxes.open_files(services.boxes, name) as descriptor:
         root = await asyncio.to_thread(box_files.enter, descriptor, as_root=False)
@@ -28,6 +28,7 @@ async def watch(socket: WebSocket, services: Services) -> None:
             await race(
                 _listen(socket, watching, something),
                 _tell(socket, watching, something, services.boxes.clock),
+                _tell_end(socket, services, name),
             )
         finally:
             await asyncio.to_thread(watching.close)
@@ -74,6 +75,14 @@ async def _tell(
                     timestamp=timestamp, is_dir=change.is_directory,
                 )  # fmt: skip
                 await _send(socket, told)
+
+
+async def _tell_end(socket: WebSocket, services: Services, name: str) -> None:
+    """Say so, and close, when what is watched is the box's disk no more."""
+    await boxes.disk_ended(services.boxes, name)
+    said = "The box was restored or destroyed, and its disk is another. Watch again."
+    await _send(socket, wire.WatchEvent(type="error", code="disk_replaced", message=said))
+    await socket.close()
 
 
 async def _send(socket: WebSocket, event: wire.WatchEvent) -> None:

@@ -14,7 +14,15 @@ from skerry.boxes.checkpoints import (
     restore,
 )
 from skerry.boxes.context import Boxes, settled
-from skerry.boxes.execs import attach, end_session, events, execute, open_files, sessions
+from skerry.boxes.execs import (
+    attach,
+    disk_ended,
+    end_session,
+    events,
+    execute,
+    open_files,
+    sessions,
+)
 from skerry.boxes.forks import fork
 from skerry.boxes.images import build_image, delete_image, import_image, list_images, save_image
 from skerry.boxes.life import (
@@ -66,6 +74,7 @@ __all__ = [
     "delete_image",
     "destroy",
     "discard_ready",
+    "disk_ended",
     "empty_trash",
     "end_session",
     "events",

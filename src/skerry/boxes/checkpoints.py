@@ -92,6 +92,7 @@ async def restore(boxes: Boxes, name: str, which: str) -> Checkpoint:
             await boxes.machine.swap_disk(box.box_id, keep.name)
         finally:
             await settle_restore(boxes, restoring)
+        boxes.end_disk(box.box_id)
         await life.start_held(boxes, boxes.find(name))
         for surplus in surplus_autos(
             list_checkpoints(boxes, name), boxes.rules.auto_checkpoints_max

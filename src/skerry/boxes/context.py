@@ -67,6 +67,7 @@ class Boxes:
     names_coming: set[str] = field(default_factory=set[str])
     ready: list[ReadyBox] = field(default_factory=list[ReadyBox])
     ready_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    disk_ends: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
     processes_hit: dict[str, int] = field(default_factory=dict[str, int])
     verbs_under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
@@ -85,6 +86,12 @@ class Boxes:
                 f"`skerry create` makes one.",
             )
         return box
+
+    def end_disk(self, box_id: str) -> None:
+        """Tell those who look at the disk of a box that it is another's or nobody's now."""
+        ended = self.disk_ends.pop(box_id, None)
+        if ended is not None:
+            ended.set()
 
     def find_image(self, name: str) -> Image:
         """Return the image of that name. Raises NotFound(image_not_found)."""

@@ -1,5 +1,6 @@
 """Commands in boxes, and files: what wakes a box because somebody uses it."""
 
+import asyncio
 import contextlib
 import dataclasses
 import os
@@ -74,6 +75,14 @@ async def end_session(
     Raises NotFound(box_not_found, session_not_found).
     """
     return await boxes.machine.end_session(boxes.find(name).box_id, session_id, signal, grace_ns)
+
+
+async def disk_ended(boxes: Boxes, name: str) -> None:
+    """Return when the disk that a box has now is replaced by a restore, or the box destroyed.
+
+    Raises NotFound(box_not_found).
+    """
+    await boxes.disk_ends.setdefault(boxes.find(name).box_id, asyncio.Event()).wait()
 
 
 @contextlib.asynccontextmanager

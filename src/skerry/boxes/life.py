@@ -236,6 +236,7 @@ async def destroy(boxes: Boxes, name: str) -> Box:
             box, destroyed_at_ns=now_ns, purge_at_ns=now_ns + boxes.rules.trash_keep_ns
         )
         await boxes.database.write(lambda c: store.update_box(c, gone))
+        boxes.end_disk(box.box_id)
         await stop_held(boxes, box, 0)
     return gone
 

@@ -63,13 +63,14 @@ class SessionRules:
     """The limits that holders keep, in bytes and nanoseconds.
 
     ring: output that is kept for who attaches. start: until a command runs. stall: how long an
-    attached client may read nothing. linger: how long an end can be asked for.
+    attached client may read nothing. linger: how long an end can be asked for. sessions_max: in one box.
     """
 
     ring_bytes_max: int = 256 * 1024
     start_ns_max: int = 10 * 10**9
     stall_ns_max: int = 3600 * 10**9
     linger_ns: int = 60 * 10**9
+    sessions_max: int = 1000
 
 
 class Sessions:
@@ -104,15 +105,27 @@ class Sessions:
 
         Raises NotFound(command_not_found), Invalid(command_not_runnable, bad_directory, bad_user,
         arguments_too_long, bad_argument), Conflict(box_not_running, box_frozen, session_exists),
-        LimitReached(processes_limit), NotAvailable(exec_not_available, machine_busy,
+        LimitReached(processes_limit, sessions_limit), NotAvailable(exec_not_available, machine_busy,
         terminal_unavailable, exec_timed_out, exec_failed).
         """
         request = _request(self._directory, box_id, entry, session_id, spec, self._rules)
+        self._check_room(box_id)
         # A zygote that is killed takes with it the requests that no holder has taken yet.
         link = await self._begin(request) or await self._begin(request)
         if link is None:
             raise _died()
         return link
+
+    def _check_room(self, box_id: str) -> None:
+        # Each has a process of the host's, which no limit of the box counts.
+        with contextlib.suppress(FileNotFoundError):
+            if len(os.listdir(f"{self._directory}/{box_id}")) >= self._rules.sessions_max:
+                raise LimitReached(
+                    "sessions_limit",
+                    f"The box has {self._rules.sessions_max} sessions. `skerry sessions BOX` lists "
+                    "them; end some.",
+                    {"limit": self._rules.sessions_max},
+                )
 
     async def attach(self, box_id: str, session_id: str) -> "Link":
         """Join a session. Raises NotFound(session_not_found)."""
