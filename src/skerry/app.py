@@ -27,6 +27,7 @@ from skerry.host.seam import BoxLimits, Machine
 
 DATABASE = "skerry.db"
 SOCKET = "admin.sock"
+_SETTLE_NS_MAX = 60 * 10**9  # the unit in packaging/ gives a stop twice that
 
 Wrap = Callable[[Machine], Machine]
 
@@ -61,7 +62,7 @@ async def _run_parts(
     """Serve, with the loops beside it, until stop; then finish what has begun."""
     context = services.boxes
     public, private = api.build(services)
-    loops = (boxes.keep_watch, boxes.empty_trash, boxes.keep_ready)
+    loops = (boxes.keep_watch, boxes.empty_trash, boxes.keep_ready, boxes.keep_asleep)
     async with _first_error(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(context)) for loop in loops]
         tasks.append(group.create_task(machine.serve_names()))
@@ -76,7 +77,10 @@ async def _run_parts(
         )
         for task in tasks:
             task.cancel()
-    await boxes.settled(context)
+    if context.verbs_under_way:
+        _say(f"waiting for {len(context.verbs_under_way)} pieces of work to end")
+    if left := await boxes.settled(context, _SETTLE_NS_MAX):
+        _say(f"{left} pieces of work are cut off; the next start repairs what they left")
     await boxes.discard_ready(context)
 
 
@@ -92,6 +96,10 @@ async def _first_error() -> AsyncGenerator[None]:
         while isinstance(told, BaseExceptionGroup):
             told = told.exceptions[0]
         raise told from None
+
+
+def _say(text: str) -> None:
+    print(f"skerry: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the log
 
 
 def _say_ready(settings: Settings, url: str) -> None:
@@ -163,6 +171,9 @@ def rules_of(settings: Settings) -> boxes.Rules:
         checkpoints_max=settings.checkpoints_max,
         ready_boxes=settings.ready_boxes,
         stop_grace_ns=settings.stop_grace_ns,
+        sleep=boxes.SleepRule(settings.warm_after_ns, settings.cold_after_ns),
+        hold_max_ns=settings.hold_max_ns,
+        memory_low_share=settings.memory_low_percent / 100,
     )
 
 

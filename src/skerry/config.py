@@ -2,7 +2,7 @@
 
 A flag wins over the environment (`SKERRY_...`), that over the file (`--config`, else
 DIR/skerry.toml), that over the default. `--help` and docs/settings.md are made from the table.
-Nothing else in the program reads the environment.
+Nothing else in the daemon reads the environment.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from skerry import wire
-from skerry.base import Invalid, duration_ns, format_size, size_bytes
+from skerry.base import Invalid, duration_ns, format_size, size_bytes, written_duration
 
 _SECOND_NS = 10**9
 _HOUR_NS = 3600 * _SECOND_NS
@@ -80,6 +80,18 @@ class Settings:
     )
     connections_max: int = _setting(2000, "open connections to the API", 1)
     failed_logins_per_minute: int = _setting(30, "wrong tokens from one address before it waits", 1)
+    warm_after_ns: int | None = _setting(
+        30 * _SECOND_NS, "when an idle box is frozen, or never", _SECOND_NS
+    )
+    cold_after_ns: int | None = _setting(
+        600 * _SECOND_NS, "when a frozen box is stopped, or never", _SECOND_NS
+    )
+    hold_max_ns: int = _setting(
+        24 * _HOUR_NS, "how long a hold may keep a box awake", _SECOND_NS, 30 * 24 * _HOUR_NS
+    )
+    memory_low_percent: float = _setting(
+        10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
+    )
     apt_mirror: str = _setting("", "Debian mirror for building images; empty is the usual one")
 
 
@@ -164,6 +176,10 @@ def _read_file(path: Path, *, must: bool) -> Mapping[str, object]:
         if must:
             raise Invalid("bad_setting", f"The settings file {path} does not exist.") from None
         return {}
+    except OSError as error:
+        raise Invalid(
+            "bad_setting", f"The settings file {path} cannot be read: {error.strerror}."
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Invalid("bad_setting", f"The settings file {path} is no TOML: {error}.") from None
     known = {f.name for f in fields(Settings)}
@@ -205,7 +221,8 @@ def _convert(each: Field[Any], said: object) -> object:
         parts = said.split(",") if isinstance(said, str) else cast("list[object]", said)
         return tuple(str(part).strip() for part in parts if str(part).strip())
     if each.name.endswith("_ns"):
-        return duration_ns(str(said))
+        may_be_never = "None" in str(each.type)
+        return None if may_be_never and said == "never" else duration_ns(str(said))
     if each.name.endswith("_bytes") or each.name.endswith("_bytes_max"):
         return size_bytes(str(said))
     number = type(default)(str(said))
@@ -233,15 +250,7 @@ def _shown(each: Field[Any]) -> str:
 
 def _written(each: Field[Any], value: Any) -> str:  # noqa: ANN401 - as settings are
     if each.name.endswith("_ns"):
-        return _as_written(value)
+        return "never" if value is None else written_duration(value)
     if _kind(each) == "SIZE" and value:
         return format_size(value)
     return str(value)
-
-
-def _as_written(time_ns: int) -> str:
-    """Return a time as a setting says it, such as `24h`."""
-    for unit, size_ns in (("h", _HOUR_NS), ("m", 60 * _SECOND_NS), ("s", _SECOND_NS)):
-        if time_ns % size_ns == 0:
-            return f"{time_ns // size_ns}{unit}"
-    return f"{time_ns}ns"

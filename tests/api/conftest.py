@@ -65,7 +65,7 @@ async def _serve(
             ready=ready,
             stop=stop,
         )
-        await boxes.settled(context)
+        await boxes.settled(context, 10**10)
         database.close()
 
 

@@ -1,7 +1,6 @@
 """The verbs of tokens: create, list, revoke, verify."""
 
 import contextlib
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +14,15 @@ from skerry.accounts.model import (
     read_token,
     token_text,
 )
-from skerry.base import Clock, Invalid, LimitReached, NotFound, Unauthorized, new_id
+from skerry.base import (
+    Clock,
+    Invalid,
+    LimitReached,
+    NotAvailable,
+    NotFound,
+    Unauthorized,
+    new_id,
+)
 from skerry.host.database import Database
 
 _TOKENS_MAX = 1000
@@ -89,5 +96,5 @@ async def _mark_used(accounts: Accounts, token: Token) -> None:
         return
     accounts.marked_at_ns[token.token_id] = now_ns
     # On a full disk tokens must work all the same: with them room can be made.
-    with contextlib.suppress(sqlite3.OperationalError):
+    with contextlib.suppress(LimitReached, NotAvailable):
         await accounts.database.write(lambda c: store.mark_used(c, token.token_id, now_ns))

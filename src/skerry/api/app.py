@@ -5,7 +5,17 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from skerry.api import boxes, checkpoints, control, execs, files, images, terminals, watching
+from skerry.api import (
+    boxes,
+    checkpoints,
+    control,
+    execs,
+    files,
+    images,
+    sleeping,
+    terminals,
+    watching,
+)
 from skerry.api.edge import Edge
 from skerry.api.logins import FailedLogins
 from skerry.api.openapi import document
@@ -18,6 +28,7 @@ _OPERATIONS = (
     *files.OPERATIONS,
     *checkpoints.OPERATIONS,
     *images.OPERATIONS,
+    *sleeping.OPERATIONS,
     *control.OPERATIONS,
 )
 _SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS)

@@ -7,8 +7,9 @@ from starlette.responses import Response
 
 from skerry import boxes, wire
 from skerry.api.routing import Call, Operation, answer
+from skerry.api.sleeping import sleep_rule, sleep_shape
 from skerry.base import NotBuilt, rfc3339
-from skerry.boxes import BoxView, CreateSpec, PartialLimits, is_disk_full
+from skerry.boxes import BoxChange, BoxView, CreateSpec, PartialLimits, is_disk_full
 from skerry.host.seam import BoxUsage
 
 _DEFAULT_PAGE = 50
@@ -46,6 +47,7 @@ def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
         image=box.image,
         labels=list(box.labels),
         limits=wire.Limits(limits.cpus, limits.memory_bytes, limits.disk_bytes, limits.processes),
+        sleep=sleep_shape(view.sleep),
         address=view.address,
         created_at=rfc3339(box.created_at_ns),
         updated_at=rfc3339(box.updated_at_ns),
@@ -92,7 +94,8 @@ async def create(call: Call) -> Response:
             memory_bytes=config.ram_mb << 20 if config.ram_mb else None,
             disk_bytes=config.storage_gb << 30 if config.storage_gb else None,
         )
-    spec = CreateSpec(body.name, body.image, limits, body.labels, body.environment)
+    sleep = sleep_rule(body.sleep)
+    spec = CreateSpec(body.name, body.image, limits, body.labels, body.environment, sleep)
     return answer(box_shape(await boxes.create(call.boxes, spec)), 201)
 
 
@@ -136,18 +139,21 @@ async def find(call: Call) -> Response:
 
 
 async def update(call: Call) -> Response:
-    """Change labels or limits of a box."""
+    """Change labels or limits of a box, or when it sleeps."""
     body = await call.body(wire.UpdateBox)
     _refuse_url(body.url_settings)
     labels = () if body.clear_labels else tuple(body.labels) if body.labels is not None else None
     limits = partial(body.limits) if body.limits is not None else None
-    return answer(box_shape(await boxes.update(call.boxes, call.path("name"), labels, limits)))
+    change = BoxChange(labels, limits, sleep_rule(body.sleep) if body.sleep else None)
+    view = await boxes.update(call.boxes, call.path("name"), change)
+    return answer(box_shape(view))
 
 
 async def destroy(call: Call) -> Response:
     """Destroy a box; it stays in the trash for a while."""
+    asked = call.query(Destroying)  # first: what is not understood destroys nothing
     gone = await boxes.destroy(call.boxes, call.path("name"))
-    if call.query(Destroying).purge:
+    if asked.purge:
         await boxes.purge(call.boxes, gone.box_id)
     return Response(status_code=204)
 

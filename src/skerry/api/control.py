@@ -1,5 +1,6 @@
 """Calls that are not about one box: tokens, version, checks; and those that are not built yet."""
 
+import asyncio
 import os
 from typing import Literal, TypeAlias
 
@@ -54,7 +55,10 @@ async def version(call: Call) -> Response:
 
 async def doctor(call: Call) -> Response:
     """Tell what this machine has and lacks."""
-    checks = [msgspec.convert(check, wire.CheckResult) for check in call.services.doctor()]
+    checks = [
+        msgspec.convert(check, wire.CheckResult)
+        for check in await asyncio.to_thread(call.services.doctor)
+    ]
     return answer(wire.DoctorReport(all(c.state != "missing" for c in checks), checks))
 
 

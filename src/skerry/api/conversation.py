@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skerry import wire
-from skerry.api.race import forever, gone, race
+from skerry.api.race import forever, gone, lost, race
 from skerry.api.routing import Call
 from skerry.host.seam import Output, SessionLink
 
@@ -32,13 +32,13 @@ class Conversation(Response):
         self._has_stdin = has_stdin
         self._pending = _Pending()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hold it."""
         headers = [each for each in self.raw_headers if each[0] != b"content-length"]
         start = {"status": 200, "headers": headers + CAPABILITIES}
         try:
             await send({"type": "http.response.start", **start})
-            await race(self._read(), self._tell(send), self._listen(receive))
+            await race(self._read(), self._tell(send), self._listen(receive), lost(scope))
         finally:
             await self._link.close()
 

@@ -41,6 +41,7 @@ _BY_CODE = {
     "body_too_slow": 408,
     "disk_limit": 507,
     "pool_full": 507,
+    "data_full": 507,
     "session_gone": 410,
 }
 

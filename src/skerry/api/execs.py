@@ -7,7 +7,7 @@ import asyncio
 import base64
 import contextlib
 import signal as signals
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Annotated, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ from skerry.api.race import forever, gone, race
 from skerry.api.routing import Call, Operation, answer, query_pairs
 from skerry.api.streams import NDJSON, Streamed
 from skerry.base import ID_PATTERN, Invalid, NotFound, SkerryError, duration_ns, rfc3339
-from skerry.host.seam import ExecSpec, Exit, Output, SessionLink, SessionState
+from skerry.host.seam import ExecSpec, Exit, SessionLink, SessionState
 
 _ROWS, _COLUMNS = 24, 80
 _DURATION_NS_MAX = 10 * 365 * 86_400 * 10**9
@@ -142,7 +142,7 @@ async def run(call: Call) -> Response:
     collected = _Collected(call.services.limits.output_bytes_max)
     link = await boxes.execute(call.boxes, call.path("name"), spec)
     try:
-        await race(collected.take(call, link, stdin), _hung_up(call), _run_out(timeout_s))
+        await race(collected.take(link, stdin), _hung_up(call), _run_out(timeout_s))
         if collected.end is None:
             name, session_id = call.path("name"), link.state.session_id
             with contextlib.suppress(NotFound):  # it ended by itself in this very moment
@@ -176,12 +176,12 @@ class _Collected:
         self._truncated = False
         self._streams = {"stdout": bytearray(), "stderr": bytearray()}
 
-    async def take(self, call: Call, link: SessionLink, stdin: bytes | None) -> None:
+    async def take(self, link: SessionLink, stdin: bytes | None) -> None:
         """Feed stdin and take output until the command's end."""
-        await race(self._read(boxes.events(call.boxes, link)), _feed(link, stdin))
+        await race(self._read(link), _feed(link, stdin))
 
-    async def _read(self, events: AsyncIterator[Output | Exit]) -> None:
-        async for event in events:
+    async def _read(self, link: SessionLink) -> None:
+        async for event in link.events():
             if isinstance(event, Exit):
                 self.end = event
                 return

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import functools
 import re
 from collections.abc import AsyncGenerator, Callable
-from typing import Annotated, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, ParamSpec, TypeVar
 
 from msgspec import Meta, Struct
 from starlette.responses import Response
@@ -18,6 +20,9 @@ from skerry.host import box_files
 from skerry.host.box_files import BoxRoot
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+# Of their own, since users set how long these calls take: a few large copies hold up no other work.
+_THREADS = ThreadPoolExecutor(16, "files")
 _RANGE = re.compile(r"bytes=([0-9]{1,18})?-([0-9]{1,18})?")
 
 
@@ -68,20 +73,25 @@ class Making(Where, rename="camel"):
     mode: Annotated[str, Meta(pattern="^[0-7]{1,5}$")] = "0755"
 
 
+async def _in_thread(work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, functools.partial(work, *args, **kwargs))
+
+
 @contextlib.asynccontextmanager
 async def root_of(
     call: Call, working_dir: str, *, as_root: bool, checkpoint: str | None = None
 ) -> AsyncGenerator[BoxRoot]:
     """Open the box's disk, or a checkpoint of it, as the user who asks."""
     async with boxes.open_files(call.boxes, call.path("name"), checkpoint) as descriptor:
-        yield await asyncio.to_thread(
+        yield await _in_thread(
             box_files.enter, descriptor, as_root=as_root, directory=working_dir or box_files.HOME
         )
 
 
 async def _with_root(call: Call, where: Where, work: Callable[[BoxRoot], _T]) -> _T:
     async with root_of(call, where.working_dir, as_root=where.as_root) as root:
-        return await asyncio.to_thread(work, root)
+        return await _in_thread(work, root)
 
 
 def entry_shape(entry: box_files.Entry) -> wire.Entry:
@@ -120,9 +130,7 @@ async def read_from(call: Call, checkpoint: str | None) -> Response:
             root_of(call, asked.working_dir, as_root=asked.as_root, checkpoint=checkpoint)
         )
         start, stop = await _range(call, asked, root)
-        reader = await asyncio.to_thread(
-            box_files.open_read, root, asked.path, start=start, stop=stop
-        )
+        reader = await _in_thread(box_files.open_read, root, asked.path, start=start, stop=stop)
         stack.callback(reader.close)
         return Streamed(
             _content(reader),
@@ -135,7 +143,7 @@ async def read_from(call: Call, checkpoint: str | None) -> Response:
 
 async def _content(reader: box_files.FileReader) -> AsyncGenerator[bytes]:
     left = reader.stop - reader.start
-    while data := await asyncio.to_thread(reader.read):
+    while data := await _in_thread(reader.read):
         left -= len(data)
         yield data
     if left:
@@ -165,7 +173,7 @@ async def _range(call: Call, asked: Reading, root: BoxRoot) -> tuple[int, int | 
     first, last = (int(text) if text is not None else None for text in match.groups())
     if first is not None and last is not None and last < first:
         return 0, None  # no range at all, says HTTP
-    size_bytes = (await asyncio.to_thread(box_files.stat, root, asked.path)).size_bytes
+    size_bytes = (await _in_thread(box_files.stat, root, asked.path)).size_bytes
     if first is None:  # the last bytes of it
         first, last = max(0, size_bytes - (last or 0)), None
     if first >= size_bytes:
@@ -181,17 +189,27 @@ async def write(call: Call) -> Response:
     asked = call.query(Writing)
     mode = int(asked.mode, 8) if asked.mode is not None else None
     size_max = call.services.limits.file_bytes_max
+    ended = boxes.disk_end(call.boxes, call.path("name"))
     async with root_of(call, asked.working_dir, as_root=asked.as_root) as root:
         if asked.mkdir_parents or asked.mkdir:
             parent = root.named(asked.path).rpartition("/")[0] or "/"
-            await asyncio.to_thread(box_files.make_directory, root, parent, parents=True)
-        writer = await asyncio.to_thread(
+            await _in_thread(box_files.make_directory, root, parent, parents=True)
+        writer = await _in_thread(
             box_files.open_write, root, asked.path, mode=mode, size_bytes_max=size_max
         )
-        with writer:
+        try:
             async for chunk in call.stream(size_max):
-                await asyncio.to_thread(writer.write, chunk)
-            entry = await asyncio.to_thread(writer.commit)
+                await _in_thread(writer.write, chunk)
+            entry = await _in_thread(writer.commit)
+        finally:
+            # To free a large file takes its time. Not waited for: the caller may be cancelled.
+            _THREADS.submit(writer.abort)
+        if ended.is_set():
+            raise Conflict(
+                "disk_replaced",
+                "The box was restored or destroyed while this was written, which is on the old "
+                "disk. Write it again.",
+            )
     path = shown(entry.path)
     return answer(wire.Written(path=path, size=entry.size_bytes, mode=f"{entry.mode:04o}"))
 

@@ -36,7 +36,7 @@ async def build(call: Call) -> Response:
     body = await call.body(Build)
     name = image_name(call.path("image"))
     recipe = body.recipe or name
-    await call.boxes.machine.recipe_parent(recipe)
+    await boxes.check_recipe(call.boxes, recipe)
 
     async def work(tell: Progress) -> tuple[str, dict[str, object]]:
         made = await boxes.build_image(call.boxes, name, recipe, tell)

@@ -15,6 +15,7 @@ _PARTS: dict[str, Any] = {
     "name": wire.BoxName,
     "image": wire.ImageName,
     "checkpoint": wire.CheckpointName,
+    "hold": wire.HoldName,
     "session": wire.Id,
     "token": wire.Id,
     "which": wire.Id,

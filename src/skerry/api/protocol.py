@@ -17,12 +17,13 @@ import websockets.http11
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from skerry import wire
 from skerry.api.edge import HEADERS
 from skerry.api.limits import Limits
+from skerry.api.race import LOST
 from skerry.base import Clock
 
 _PHRASES = {
@@ -37,9 +38,10 @@ _URL_BYTES_PARSED_MAX = 65_535
 _HEAR_OUT_S = 2  # for what a client still sends that was refused
 _MESSAGE_BYTES_MAX = 10 << 20  # of one WebSocket message: the Sprites SDKs cap theirs there too
 
-# struct tcp_info of linux/tcp.h: unanswered probes, unacknowledged segments, and for how long
+# struct tcp_info of linux/tcp.h: the state, unanswered probes, unacknowledged segments, and for how long
 # nothing was acknowledged.
-_TCP_INFO = struct.Struct("=3xB20xI28xI")
+_TCP_INFO = struct.Struct("=B2xB20xI28xI")
+_TCP_CLOSE = 7
 _SILENT_MS_MAX = 45_000
 _PROBES_MAX = 3  # a peer that reads nothing is asked at growing intervals, up to two minutes
 
@@ -56,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.url = b""
         self._header_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._leftover: asyncio.TimerHandle | None = None
+        self._lost = asyncio.Event()
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -68,6 +72,8 @@ class HttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End all timers."""
         self._stop_waiting()
+        self._stop_hearing_out()
+        self._lost.set()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
@@ -90,9 +96,23 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deadline is None:
             self._await_headers()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header. What comes after the body is a trailer, which nobody here wants."""
+        if self._deadline is not None:
+            super().on_header(name, value)
+            return
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > self._limits.header_bytes_max and not self._is_refused:
+            self._refuse_long()
+
     def on_headers_complete(self) -> None:
         """Hand a request with its headers on."""
         self._stop_waiting()
+        self._header_bytes = 0
+        self._hand_on()
+        self.scope[LOST] = self._lost  # pyright: ignore[reportGeneralTypeIssues] - ASGI lets a server add
+
+    def _hand_on(self) -> None:
         if len(self.url) <= _URL_BYTES_PARSED_MAX:
             super().on_headers_complete()
             return
@@ -108,6 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the next request, also after a body that was refused unread."""
+        self._stop_hearing_out()
         super().on_message_complete()
         cycle = self.cycle
         if cycle is not None and cycle.response_complete and not self.transport.is_closing():  # pyright: ignore[reportUnnecessaryComparison] - None before the first request
@@ -115,6 +136,17 @@ class HttpProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def on_response_complete(self) -> None:
+        """Give the client a moment for what it still sends of a body that was not wanted."""
+        super().on_response_complete()
+        if self.cycle.more_body and self._leftover is None and not self.transport.is_closing():
+            self._leftover = self.loop.call_later(_HEAR_OUT_S, self.transport.close)
+
+    def _stop_hearing_out(self) -> None:
+        if self._leftover is not None:
+            self._leftover.cancel()
+            self._leftover = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's signature
         """Refuse what is no HTTP, in our words."""
@@ -166,6 +198,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state)
         self.conn = _Handshake(max_size=_MESSAGE_BYTES_MAX)
+        self._lost = asyncio.Event()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell those who wait for it."""
+        self._lost.set()
+        super().connection_lost(exc)
+
+    def handle_connect(self, event: Request) -> None:
+        """Hand a handshake on."""
+        super().handle_connect(event)
+        scope: dict[str, Any] | None = getattr(self, "scope", None)  # none after a bad handshake
+        if scope is not None:
+            scope[LOST] = self._lost
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; a handshake that cannot be read is refused."""
@@ -209,12 +254,14 @@ def allow_long_request_lines(size_max: int) -> None:
 
 
 def is_lost(connection: socket.socket) -> bool:
-    """Return whether the peer of a TCP connection has acknowledged nothing for too long.
+    """Return whether a TCP connection is over, or its peer acknowledged nothing for too long.
 
     A peer that merely does not read still acknowledges, so that `| less` ends nobody's command;
     one that lost its power or its cable does not. TCP itself would try for a quarter of an hour.
     """
-    probes, unacknowledged, silent_ms = _TCP_INFO.unpack(
+    state, probes, unacknowledged, silent_ms = _TCP_INFO.unpack(
         connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
     )
+    if state == _TCP_CLOSE:  # asyncio does not look while it holds the peer back
+        return True
     return silent_ms > _SILENT_MS_MAX and (unacknowledged > 0 or probes > _PROBES_MAX)

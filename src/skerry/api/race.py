@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
+
+LOST = "skerry.lost"
+"""Where a scope has the event that its connection is gone: receiving tells only who receives."""
 
 
 async def race(*works: Coroutine[Any, Any, None]) -> None:
@@ -22,6 +25,12 @@ async def race(*works: Coroutine[Any, Any, None]) -> None:
     failures = [e for task in tasks if not task.cancelled() and (e := task.exception())]
     if failures:
         raise failures[0]
+
+
+async def lost(scope: Scope) -> None:
+    """Return when the connection of a request is gone, whether or not somebody receives from it."""
+    event: asyncio.Event | None = scope.get(LOST)
+    await (event.wait() if event is not None else forever())
 
 
 async def gone(receive: Receive) -> None:

@@ -73,9 +73,12 @@ class Call:
             said = msgspec.json.decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Invalid("bad_body", f"The body is not what this call takes: {error}.") from None
-        if not self.request.url.path.startswith("/v1/sprites/") and (name := _unknown(said, body)):
+        if not self._is_sprites() and (name := _unknown(said, body)):
             raise Invalid("bad_body", f"The body has a field {name[:80]!r}, which is none of ours.")
         return body
+
+    def _is_sprites(self) -> bool:
+        return f"{self.request.url.path}/".startswith("/v1/sprites/")
 
     async def stream(self, size_max: int, *, patient: bool = False) -> AsyncIterator[bytes]:
         """Yield the body in pieces, as it comes; patient: however long that takes.

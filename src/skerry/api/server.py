@@ -84,7 +84,13 @@ async def _drop_the_lost(state: ServerState) -> None:
         await asyncio.sleep(_LOOK_EVERY_S)
         for connection in list(state.connections):
             handle = connection.transport.get_extra_info("socket")
-            if handle is not None and not connection.transport.is_closing() and is_lost(handle):
+            if handle is None or connection.transport.is_closing():
+                continue
+            try:
+                gone = is_lost(handle)
+            except OSError:  # closed in this moment
+                continue
+            if gone:
                 connection.transport.abort()
 
 

@@ -6,7 +6,6 @@ client that hangs up only lets go: how long the command runs on is the session's
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 import msgspec
@@ -18,7 +17,7 @@ from skerry import boxes, wire
 from skerry.api.conversation import CAPABILITIES
 from skerry.api.errors import mistake, shown
 from skerry.api.execs import Query, signal_number, spec_of_query
-from skerry.api.race import race
+from skerry.api.race import lost, race
 from skerry.api.routing import Services, Socket, read_query
 from skerry.base import Invalid, NotBuilt, SkerryError
 from skerry.host.seam import Exit, Output, SessionLink
@@ -49,7 +48,7 @@ async def execute(socket: WebSocket, services: Services) -> None:
         await _join(socket, services, joining.id, joining)
     else:
         spec = spec_of_query(raw, read_query(raw, Query))
-        await _serve(socket, services, await boxes.execute(services.boxes, name, spec))
+        await _serve(socket, await boxes.execute(services.boxes, name, spec))
 
 
 async def attach(socket: WebSocket, services: Services) -> None:
@@ -67,10 +66,10 @@ async def _join(socket: WebSocket, services: Services, session_id: str, joining:
     link = await boxes.attach(services.boxes, socket.path_params["name"], session_id)
     if link.state.tty and joining.rows and joining.cols:
         await link.resize(joining.rows, joining.cols)
-    await _serve(socket, services, link)
+    await _serve(socket, link)
 
 
-async def _serve(socket: WebSocket, services: Services, link: SessionLink) -> None:
+async def _serve(socket: WebSocket, link: SessionLink) -> None:
     try:
         await socket.accept(headers=CAPABILITIES)
         state = link.state
@@ -83,18 +82,16 @@ async def _serve(socket: WebSocket, services: Services, link: SessionLink) -> No
             ],
         )
         await socket.send_text(msgspec.json.encode(info).decode())
-        await _hold(socket, services, link)
+        await _hold(socket, link)
     finally:
         await link.close()
 
 
-async def _hold(socket: WebSocket, services: Services, link: SessionLink) -> None:
+async def _hold(socket: WebSocket, link: SessionLink) -> None:
     """Relay both ways until the command ends, the client hangs up or one of them goes wrong."""
     try:
         await race(
-            _tell(socket, boxes.events(services.boxes, link), is_tty=link.state.tty),
-            _listen(socket, link),
-            _show_life(socket),
+            _tell(socket, link), _listen(socket, link), _show_life(socket), lost(socket.scope)
         )
     except SkerryError as error:
         await _fail(socket, error)
@@ -114,19 +111,20 @@ async def _fail(socket: WebSocket, error: SkerryError) -> None:
     await socket.close(code, error.code)
 
 
-async def _tell(socket: WebSocket, events: AsyncIterator[Output | Exit], *, is_tty: bool) -> None:
+async def _tell(socket: WebSocket, link: SessionLink) -> None:
     """Pass output on until the exit, no faster than the client reads; then close."""
-    async for event in events:
+    tty = link.state.tty
+    async for event in link.events():
         match event:
-            case Output(data=data) if is_tty:
+            case Output(data=data) if tty:
                 await socket.send_bytes(data)
             case Output(stream=stream, data=data):
                 await socket.send_bytes(_NUMBER[stream] + data)
             case Exit(code=code, notice=notice):
-                if is_tty or notice:
+                if tty or notice:
                     ended = wire.Exited(exit_code=code, notice=notice)
                     await socket.send_text(msgspec.json.encode(ended).decode())
-                if not is_tty:
+                if not tty:
                     await socket.send_bytes(bytes([wire.EXIT, code & 0xFF]))
                 await socket.close(_CLOSE_DONE)
 

@@ -19,6 +19,9 @@ _FROM_CLIENT = msgspec.json.Decoder(wire.Watch)
 async def watch(socket: WebSocket, services: Services) -> None:
     """Watch the paths that the client names, until it hangs up or the disk is replaced."""
     name = socket.path_params["name"]
+    ended = boxes.disk_end(
+        services.boxes, name
+    )  # before the disk is opened, so that none is missed
     async with boxes.open_files(services.boxes, name) as descriptor:
         root = await asyncio.to_thread(box_files.enter, descriptor, as_root=False)
         watching = await asyncio.to_thread(FileWatch, root)
@@ -28,7 +31,7 @@ async def watch(socket: WebSocket, services: Services) -> None:
             await race(
                 _listen(socket, watching, something),
                 _tell(socket, watching, something, services.boxes.clock),
-                _tell_end(socket, services, name),
+                _tell_end(socket, ended),
             )
         finally:
             await asyncio.to_thread(watching.close)
@@ -77,9 +80,9 @@ async def _tell(
                 await _send(socket, told)
 
 
-async def _tell_end(socket: WebSocket, services: Services, name: str) -> None:
+async def _tell_end(socket: WebSocket, ended: asyncio.Event) -> None:
     """Say so, and close, when what is watched is the box's disk no more."""
-    await boxes.disk_ended(services.boxes, name)
+    await ended.wait()
     said = "The box was restored or destroyed, and its disk is another. Watch again."
     await _send(socket, wire.WatchEvent(type="error", code="disk_replaced", message=said))
     await socket.close()

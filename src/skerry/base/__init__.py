@@ -21,6 +21,7 @@ from skerry.base.units import (
     format_duration,
     format_size,
     size_bytes,
+    written_duration,
 )
 
 __all__ = [
@@ -47,4 +48,5 @@ __all__ = [
     "random_box_name",
     "rfc3339",
     "size_bytes",
+    "written_duration",
 ]

@@ -57,6 +57,14 @@ def duration_ns(text: str) -> int:
     return total
 
 
+def written_duration(time_ns: int) -> str:
+    """Return time_ns in the units that `duration_ns` reads, exactly: `90s`, `24h`."""
+    for unit, size_ns in (("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9), ("ms", 10**6)):
+        if time_ns and time_ns % size_ns == 0:
+            return f"{time_ns // size_ns}{unit}"
+    return f"{time_ns}ns" if time_ns else "0s"
+
+
 def format_duration(duration: int) -> str:
     """Return duration in nanoseconds as a person writes it: `12 ms`, `3.4 s`, `2 h 5 m`."""
     seconds = duration / 1e9

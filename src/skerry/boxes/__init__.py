@@ -16,15 +16,23 @@ from skerry.boxes.checkpoints import (
 from skerry.boxes.context import Boxes, settled
 from skerry.boxes.execs import (
     attach,
-    disk_ended,
+    disk_end,
     end_session,
-    events,
     execute,
     open_files,
     sessions,
 )
 from skerry.boxes.forks import fork
-from skerry.boxes.images import build_image, delete_image, import_image, list_images, save_image
+from skerry.boxes.holds import find_hold, list_holds, release_hold, take_hold
+from skerry.boxes.idle import Hold, PartialSleepRule, SleepRule
+from skerry.boxes.images import (
+    build_image,
+    check_recipe,
+    delete_image,
+    import_image,
+    list_images,
+    save_image,
+)
 from skerry.boxes.life import (
     counts,
     create,
@@ -41,6 +49,7 @@ from skerry.boxes.life import (
 )
 from skerry.boxes.model import (
     Box,
+    BoxChange,
     BoxView,
     Checkpoint,
     CreateSpec,
@@ -50,23 +59,30 @@ from skerry.boxes.model import (
     Status,
     is_disk_full,
 )
+from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
 
 __all__ = [
     "MIGRATIONS",
     "Box",
+    "BoxChange",
     "BoxView",
     "Boxes",
     "Checkpoint",
     "CreateSpec",
+    "Hold",
     "Image",
     "PartialLimits",
+    "PartialSleepRule",
     "Rules",
+    "SleepRule",
     "Status",
+    "Wakefulness",
     "attach",
     "build_image",
     "changes",
+    "check_recipe",
     "checkpoint",
     "counts",
     "create",
@@ -74,32 +90,39 @@ __all__ = [
     "delete_image",
     "destroy",
     "discard_ready",
-    "disk_ended",
+    "disk_end",
     "empty_trash",
     "end_session",
-    "events",
     "execute",
     "find_checkpoint",
+    "find_hold",
     "fork",
+    "freeze",
     "import_image",
     "is_disk_full",
+    "keep_asleep",
     "keep_ready",
     "keep_watch",
     "list_checkpoints",
+    "list_holds",
     "list_images",
     "made_up_name",
     "open_files",
     "page",
     "purge",
+    "put_to_sleep",
     "recover",
+    "release_hold",
     "restore",
     "save_image",
     "sessions",
     "settled",
     "start",
     "stop",
+    "take_hold",
     "trash",
     "undo",
     "update",
     "usage",
+    "why",
 ]

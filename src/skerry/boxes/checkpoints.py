@@ -1,8 +1,9 @@
 """Checkpoints: keep the disk of a box, look at what changed, put it back."""
 
+import contextlib
 from collections.abc import Sequence
 
-from skerry.base import LimitReached, NotFound, checkpoint_name
+from skerry.base import LimitReached, NotFound, SkerryError, checkpoint_name
 from skerry.boxes import life, store
 from skerry.boxes.context import Boxes, whole
 from skerry.boxes.model import Box, Checkpoint, PendingRestore, surplus_autos
@@ -80,18 +81,27 @@ async def restore(boxes: Boxes, name: str, which: str) -> Checkpoint:
     """
     async with boxes.hold(name) as box:
         find_checkpoint(boxes, name, which)
-        keep = _next(boxes, box, "auto-", f"before restore of {which}")
+        begun = boxes.database.read(lambda c: store.pending_restore(c, box.box_id))
+        if begun is not None:  # one whose end failed
+            await settle_restore(boxes, begun)
+        keep = _next(boxes, boxes.find(name), "auto-", f"before restore of {which}")
         disk_id = await boxes.machine.disk_id(box.box_id)
         assert disk_id is not None, "a living box has a disk"
         restoring = PendingRestore(box.box_id, which, keep, disk_id)
         await boxes.database.write(lambda c: store.begin_restore(c, restoring))
+        was_awake = box.box_id in boxes.running
         try:
             # What can fail for want of room comes before the box is touched.
             await boxes.machine.stage_disk(box.box_id, which, keep.name)
             await life.stop_held(boxes, box, 0)
             await boxes.machine.swap_disk(box.box_id, keep.name)
-        finally:
+        except Exception:
             await settle_restore(boxes, restoring)
+            if was_awake:
+                with contextlib.suppress(SkerryError):  # why the restore failed says more
+                    await life.start_held(boxes, boxes.find(name))
+            raise
+        await settle_restore(boxes, restoring)
         boxes.end_disk(box.box_id)
         await life.start_held(boxes, boxes.find(name))
         for surplus in surplus_autos(

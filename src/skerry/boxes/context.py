@@ -6,13 +6,15 @@ Holds no knowledge that a restart would lose.
 import asyncio
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from skerry.base import Clock, Conflict, NotFound
 from skerry.boxes import store
-from skerry.boxes.model import Box, BoxView, Image, Rules
+from skerry.boxes.idle import settle_rule
+from skerry.boxes.model import Box, BoxView, Image, Rules, Status
 from skerry.host.database import Database
 from skerry.host.seam import Machine, Running
 
@@ -52,6 +54,24 @@ class ReadyBox:
     running: Running
 
 
+@dataclass(slots=True)
+class Signs:
+    """The signs of life of a box that the daemon has seen. Times are monotonic nanoseconds.
+
+    frozen_at_ns: since when it is warm. cpu: time used, and when that was read.
+    """
+
+    last_ns: int
+    last_sign: str
+    uses: Counter[str] = field(default_factory=Counter[str])
+    frozen_at_ns: int | None = None
+    cpu: tuple[int, int] | None = None
+
+    def seen(self, now_ns: int, sign: str) -> None:
+        """Note a sign of life."""
+        self.last_ns, self.last_sign = now_ns, sign
+
+
 @dataclass(slots=True, kw_only=True)
 class Boxes:
     """The context of every verb. entropy gives random bytes."""
@@ -62,19 +82,50 @@ class Boxes:
     entropy: Callable[[int], bytes]
     rules: Rules
     running: dict[str, Running] = field(default_factory=dict[str, Running])
+    signs: dict[str, Signs] = field(default_factory=dict[str, Signs])
     turns: Turns = field(default_factory=Turns)
     slots: set[int] = field(default_factory=set[int])
     names_coming: set[str] = field(default_factory=set[str])
     ready: list[ReadyBox] = field(default_factory=list[ReadyBox])
     ready_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    sleep_gates: list[Callable[[str], Awaitable[bool]]] = field(
+        default_factory=list[Callable[[str], Awaitable[bool]]]
+    )
     disk_ends: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
-    processes_hit: dict[str, int] = field(default_factory=dict[str, int])
     verbs_under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def view(self, box: Box) -> BoxView:
         """Return box together with what is true of it now."""
-        status = "running" if box.box_id in self.running else "cold"
-        return BoxView(box, status, self.machine.address_of(box.slot))
+        return BoxView(
+            box,
+            self.status(box.box_id),
+            self.machine.address_of(box.slot),
+            settle_rule(box.sleep, self.rules.sleep),
+        )
+
+    def status(self, box_id: str) -> Status:
+        """Return whether a box runs, is frozen or is stopped."""
+        if box_id not in self.running:
+            return "cold"
+        return "running" if self.signs_of(box_id).frozen_at_ns is None else "warm"
+
+    def signs_of(self, box_id: str) -> Signs:
+        """Return the signs of life of a box."""
+        signs = self.signs.get(box_id)
+        if signs is None:
+            signs = self.signs[box_id] = Signs(self.clock.monotonic_ns(), "it was started")
+        return signs
+
+    @contextlib.contextmanager
+    def using(self, box_id: str, kind: str) -> Generator[None]:
+        """Keep a box awake, once it is, while the block lasts. kind: see `idle.reasons`."""
+        signs = self.signs_of(box_id)
+        signs.uses[kind] += 1
+        try:
+            yield
+        finally:
+            signs.uses[kind] -= 1
+            signs.seen(self.clock.monotonic_ns(), f"a {kind} ended")
 
     def find(self, name: str) -> Box:
         """Return the living box of that name. Raises NotFound(box_not_found)."""
@@ -164,10 +215,18 @@ def _retire(boxes: Boxes, task: asyncio.Task[Any]) -> None:
         task.exception()  # seen by the caller, if there still is one
 
 
-async def settled(boxes: Boxes) -> None:
-    """Return when no verb is under way any more: before the daemon ends."""
+async def settled(boxes: Boxes, limit_ns: int) -> int:
+    """Wait until no verb is under way, for limit_ns at most; return how many still are.
+
+    What is cut off then is what a crash cuts off: the next daemon repairs it.
+    """
+    deadline_s = asyncio.get_running_loop().time() + limit_ns / 1e9
     while boxes.verbs_under_way:
-        await asyncio.wait(boxes.verbs_under_way)
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        if left_s <= 0:
+            break
+        await asyncio.wait(boxes.verbs_under_way, timeout=left_s)
+    return len(boxes.verbs_under_way)
 
 
 async def together(*works: Awaitable[object]) -> None:

@@ -8,7 +8,7 @@ from skerry.boxes import checkpoints, life
 from skerry.boxes.context import Boxes, together, whole
 from skerry.boxes.model import Box, BoxView, check_labels
 
-FORKS_MAX = 1000
+FORKS_MAX = 1000  # as the wire shapes have it
 _AT_ONCE = 8  # more starts at a time only wait for each other in the kernel
 
 
@@ -20,7 +20,7 @@ async def fork(
     names: list[str],
     labels: tuple[str, ...] | None = None,
 ) -> list[BoxView]:
-    """Make new boxes from source, each with an identity of its own; all of them or none.
+    """Make new boxes from source, each with an identity of its own; if one fails, none.
 
     The source may run; what its processes hold in memory does not come along. The new boxes have
     its limits and environment, and its labels unless labels are given. Raises
@@ -33,14 +33,20 @@ async def fork(
     if checkpoint is not None:
         checkpoints.find_checkpoint(boxes, source, checkpoint)
     life.check_room(boxes, len(names))
+    labels = origin.labels if labels is None else check_labels(labels)
     with boxes.coming(names):
-        forks = [_forked(boxes, origin, name, checkpoint, labels) for name in names]
-        await _make_all(boxes, origin, checkpoint, forks)
+        forks: list[Box] = []
+        try:
+            forks.extend(_forked(boxes, origin, name, checkpoint, labels) for name in names)
+            await _make_all(boxes, origin, checkpoint, forks)
+        except BaseException:
+            boxes.slots.difference_update(box.slot for box in forks)
+            raise
     return [boxes.view(box) for box in forks]
 
 
 def _forked(
-    boxes: Boxes, origin: Box, name: str, checkpoint: str | None, labels: tuple[str, ...] | None
+    boxes: Boxes, origin: Box, name: str, checkpoint: str | None, labels: tuple[str, ...]
 ) -> Box:
     now_ns = boxes.clock.now_ns()
     return dataclasses.replace(
@@ -48,12 +54,13 @@ def _forked(
         box_id=new_id("box", boxes.entropy(10)),
         name=name,
         slot=life.new_slot(boxes),
-        labels=origin.labels if labels is None else check_labels(labels),
+        labels=labels,
         created_at_ns=now_ns,
         updated_at_ns=now_ns,
         last_running_at_ns=now_ns,
         forked_from=origin.name if checkpoint is None else f"{origin.name}@{checkpoint}",
         checkpoints_made=0,
+        limits_pending=False,
     )
 
 
@@ -70,6 +77,6 @@ async def _make_all(boxes: Boxes, origin: Box, checkpoint: str | None, forks: li
         await together(*(make_one(box) for box in forks))
     except BaseException:
         for box in made:
-            await life.unmake(boxes, box)
-        boxes.slots.difference_update(box.slot for box in forks)
+            async with boxes.turns.of(box.box_id):
+                await life.unmake(boxes, box)
         raise

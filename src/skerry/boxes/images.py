@@ -16,6 +16,11 @@ def list_images(boxes: Boxes) -> list[Image]:
     return boxes.database.read(store.images)
 
 
+async def check_recipe(boxes: Boxes, recipe: str) -> None:
+    """Raise NotFound(no_such_recipe) where there is no recipe of that name."""
+    await boxes.machine.recipe_parent(recipe)
+
+
 @whole
 async def build_image(boxes: Boxes, name: str, recipe: str, progress: Progress) -> Image:
     """Build an image by a recipe, its parents first where they are missing; replaces the old one.

@@ -2,15 +2,25 @@
 
 import contextlib
 import dataclasses
+from collections import Counter
 
-from skerry.base import Conflict, LimitReached, NotFound, box_name, new_id, random_box_name
+from skerry.base import (
+    Conflict,
+    LimitReached,
+    NotFound,
+    SkerryError,
+    box_name,
+    new_id,
+    random_box_name,
+)
 from skerry.boxes import store
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
+from skerry.boxes.idle import PartialSleepRule, change_rule
 from skerry.boxes.model import (
     Box,
+    BoxChange,
     BoxView,
     CreateSpec,
-    PartialLimits,
     check_environment,
     check_labels,
     free_slot,
@@ -27,6 +37,7 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
     bad_environment), Conflict(name_taken), NotFound(image_not_found), LimitReached(boxes_limit).
     """
     labels, environment = check_labels(spec.labels), check_environment(spec.environment)
+    sleep = change_rule(spec.sleep, PartialSleepRule())
     name = box_name(spec.name) if spec.name is not None else made_up_name(boxes)
     image = boxes.find_image(spec.image or boxes.rules.default_image)
     check_room(boxes, 1)
@@ -35,7 +46,7 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
         ready = _take_ready(boxes, image.image_id)
         box = _new_box(boxes, name, image.name, limits, ready)
         box = dataclasses.replace(
-            box, labels=labels, environment={**image.environment, **environment}
+            box, labels=labels, environment={**image.environment, **environment}, sleep=sleep
         )
         if ready is not None:
             await _claim(boxes, box, ready)
@@ -99,19 +110,23 @@ def _take_ready(boxes: Boxes, image_id: str) -> ReadyBox | None:
 async def _claim(boxes: Boxes, box: Box, ready: ReadyBox) -> None:
     """Make a ready box the one that was asked for."""
     machine = boxes.machine
+    has_own_limits = box.limits != boxes.rules.default_limits
+    row = dataclasses.replace(box, limits_pending=has_own_limits)
     works = [
         machine.give_identity(box.box_id, box.name, fresh=False),
-        boxes.database.write(lambda c: store.insert_box(c, box)),
+        boxes.database.write(lambda c: store.insert_box(c, row)),
     ]
-    if box.limits != boxes.rules.default_limits:
-        works.append(machine.limit(box.box_id, box.limits))
-        works.append(machine.limit_disk(box.box_id, box.limits.disk_bytes))
-    try:
-        await together(*works)
-    except BaseException:
-        await unmake(boxes, box)
-        raise
-    boxes.running[box.box_id] = ready.running
+    # Its name is known as soon as its row is there, but whoever comes by it waits for its turn.
+    async with boxes.turns.of(box.box_id):
+        try:
+            await together(*works)
+            boxes.running[box.box_id] = ready.running
+            if has_own_limits:
+                await apply_limits(boxes, box)
+        except BaseException:
+            await unmake(boxes, box)
+            raise
+        boxes.signs_of(box.box_id).seen(boxes.clock.monotonic_ns(), "it was made")
 
 
 async def make(
@@ -127,17 +142,20 @@ async def make(
     The data comes before the row that names it; whatever fails, nothing half made stays.
     """
     disk_bytes_max = box.limits.disk_bytes
-    try:
-        if image_id is not None:
-            await boxes.machine.clone_image(image_id, box.box_id, disk_bytes_max)
-        else:
-            assert source_id is not None
-            await boxes.machine.clone_disk(source_id, checkpoint, box.box_id, disk_bytes_max)
-        await boxes.machine.give_identity(box.box_id, box.name, fresh=True)
-        await together(_start(boxes, box), boxes.database.write(lambda c: store.insert_box(c, box)))
-    except BaseException:
-        await unmake(boxes, box)
-        raise
+    async with boxes.turns.of(box.box_id):  # as in _claim
+        try:
+            if image_id is not None:
+                await boxes.machine.clone_image(image_id, box.box_id, disk_bytes_max)
+            else:
+                assert source_id is not None
+                await boxes.machine.clone_disk(source_id, checkpoint, box.box_id, disk_bytes_max)
+            await boxes.machine.give_identity(box.box_id, box.name, fresh=True)
+            await together(
+                _start(boxes, box), boxes.database.write(lambda c: store.insert_box(c, box))
+            )
+        except BaseException:
+            await unmake(boxes, box)
+            raise
 
 
 async def _start(boxes: Boxes, box: Box) -> None:
@@ -145,8 +163,12 @@ async def _start(boxes: Boxes, box: Box) -> None:
 
 
 async def unmake(boxes: Boxes, box: Box) -> None:
-    """Remove all traces of a box, half made or whole: process, disks, row, slot."""
+    """Remove all traces of a box, half made or whole: process, disks, row, slot.
+
+    The caller holds its turn.
+    """
     boxes.running.pop(box.box_id, None)
+    boxes.signs.pop(box.box_id, None)
     await boxes.machine.stop(box.box_id, 0)
     await boxes.machine.delete_disks(box.box_id)
     await boxes.database.write(lambda c: store.delete_box(c, box.box_id))
@@ -158,17 +180,26 @@ def start_of(box: Box) -> BoxStart:
     return BoxStart(box.box_id, box.slot, box.name, box.limits)
 
 
-async def ensure_running(boxes: Boxes, box: Box) -> None:
-    """Start box unless it runs. The caller does not hold its turn."""
-    if box.box_id not in boxes.running:
+async def wake(boxes: Boxes, box: Box) -> None:
+    """Start or thaw box unless it runs: once, however many wait for it.
+
+    The caller does not hold its turn, and is `using` it, or it may sleep again at once.
+    """
+    if boxes.status(box.box_id) != "running":
         async with boxes.hold(box.name) as current:
             await start_held(boxes, current)
 
 
 async def start_held(boxes: Boxes, box: Box) -> None:
-    """Start box unless it runs. The caller holds its turn."""
+    """Start or thaw box unless it runs. The caller holds its turn."""
+    signs = boxes.signs_of(box.box_id)
+    signs.seen(boxes.clock.monotonic_ns(), "it was woken")
     if box.box_id in boxes.running:
+        if signs.frozen_at_ns is not None:
+            await boxes.machine.thaw(box.box_id)
+            signs.frozen_at_ns = None
         return
+    signs.frozen_at_ns = None
     await boxes.machine.give_identity(box.box_id, box.name, fresh=False)
     await _start(boxes, box)
     started = dataclasses.replace(box, last_running_at_ns=boxes.clock.now_ns())
@@ -177,8 +208,11 @@ async def start_held(boxes: Boxes, box: Box) -> None:
 
 async def stop_held(boxes: Boxes, box: Box, grace_ns: int) -> None:
     """Stop box; SIGTERM first, SIGKILL after grace_ns. The caller holds its turn."""
-    await boxes.machine.stop(box.box_id, grace_ns)
-    boxes.running.pop(box.box_id, None)
+    try:
+        await boxes.machine.stop(box.box_id, grace_ns)
+    finally:  # if it failed half way, the next use finds out what still runs
+        boxes.running.pop(box.box_id, None)
+    boxes.signs_of(box.box_id).frozen_at_ns = None
 
 
 @whole
@@ -201,27 +235,47 @@ async def stop(boxes: Boxes, name: str) -> BoxView:
 
 
 @whole
-async def update(
-    boxes: Boxes, name: str, labels: tuple[str, ...] | None, limits: PartialLimits | None
-) -> BoxView:
-    """Change labels or limits; limits take effect at once. None leaves them as they are.
+async def update(boxes: Boxes, name: str, change: BoxChange) -> BoxView:
+    """Change labels, limits or when a box sleeps, which takes effect at once.
 
-    Raises NotFound(box_not_found), Invalid(bad_label).
+    Raises NotFound(box_not_found), Invalid(bad_label, bad_sleep).
     """
+    labels, limits, sleep = change.labels, change.limits, change.sleep
     async with boxes.hold(name) as box:
         changed = dataclasses.replace(
             box,
+            limits_pending=True,
             labels=box.labels if labels is None else check_labels(labels),
             limits=box.limits if limits is None else settle_limits(limits, box.limits),
+            sleep=box.sleep if sleep is None else change_rule(sleep, box.sleep),
             updated_at_ns=boxes.clock.now_ns(),
         )
-        # The row first: if this is cut short, the next start applies what it says.
+        if changed.limits == box.limits:
+            changed = dataclasses.replace(changed, limits_pending=box.limits_pending)
+        # The row first: if this is cut short, the next daemon applies what it says.
         await boxes.database.write(lambda c: store.update_box(c, changed))
-        if changed.limits.disk_bytes != box.limits.disk_bytes:
-            await boxes.machine.limit_disk(box.box_id, changed.limits.disk_bytes)
-        if changed.limits != box.limits and box.box_id in boxes.running:
-            await boxes.machine.limit(box.box_id, changed.limits)
-    return boxes.view(changed)
+        if changed.limits != box.limits:
+            await _change_limits(boxes, changed, box)
+    return boxes.view(boxes.find(name))
+
+
+async def _change_limits(boxes: Boxes, changed: Box, before: Box) -> None:
+    """Apply changed limits; where the machine refuses one, all are again as they were."""
+    try:
+        await apply_limits(boxes, changed)
+    except SkerryError:
+        await boxes.database.write(lambda c: store.update_box(c, before))
+        with contextlib.suppress(SkerryError):  # why the change failed says more
+            await apply_limits(boxes, before)
+        raise
+
+
+async def apply_limits(boxes: Boxes, box: Box) -> None:
+    """Make the limits of a box those that its row says, and note that they hold."""
+    await boxes.machine.limit_disk(box.box_id, box.limits.disk_bytes)
+    if box.box_id in boxes.running:
+        await boxes.machine.limit(box.box_id, box.limits)
+    await boxes.database.write(lambda c: store.settle_limits(c, box.box_id))
 
 
 @whole
@@ -287,6 +341,7 @@ async def purge(boxes: Boxes, which: str) -> None:
         await boxes.machine.delete_disks(box.box_id)
         await boxes.database.write(lambda c: store.delete_box(c, box.box_id))
         boxes.slots.discard(box.slot)
+        boxes.signs.pop(box.box_id, None)
 
 
 def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[BoxView]:
@@ -298,9 +353,9 @@ def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[Box
 def counts(boxes: Boxes) -> dict[str, int]:
     """Return how many boxes are in which status."""
     living = boxes.database.read(store.living_count)
-    ready = {box.box_id for box in boxes.ready}
-    running = sum(1 for box_id in boxes.running if box_id not in ready)
-    return {"running": running, "warm": 0, "cold": max(0, living - running)}
+    states = Counter(map(boxes.status, boxes.running))
+    awake, warm = states["running"], states["warm"]
+    return {"running": awake, "warm": warm, "cold": max(0, living - awake - warm)}
 
 
 async def usage(boxes: Boxes, name: str) -> BoxUsage:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from skerry.base import Invalid, LimitReached, format_size
+from skerry.boxes.idle import PartialSleepRule, SleepRule
 from skerry.host.seam import BoxDisk, BoxLimits, BoxUsage
 
 Status: TypeAlias = Literal["running", "warm", "cold"]
@@ -17,12 +18,16 @@ Status: TypeAlias = Literal["running", "warm", "cold"]
 SLOT_FIRST = 2  # 0 is the network's own address, 1 the gateway's
 LABELS_MAX = 32
 ENVIRONMENT_MAX = 256
+_AS_SETTINGS_SAY = PartialSleepRule()
 _FULL_WITHIN_BYTES = 1 << 20  # the quota ends a write before the last block is taken
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A persistent computer as the database knows it. Whether it runs is the machine's to say."""
+    """A persistent computer as the database knows it. Whether it runs is the machine's to say.
+
+    limits_pending: the machine may still hold it to other limits than these.
+    """
 
     box_id: str
     name: str
@@ -38,6 +43,8 @@ class Box:
     checkpoints_made: int = 0
     destroyed_at_ns: int | None = None
     purge_at_ns: int | None = None
+    sleep: PartialSleepRule = _AS_SETTINGS_SAY
+    limits_pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,7 @@ class BoxView:
     box: Box
     status: Status
     address: str
+    sleep: SleepRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,16 @@ class CreateSpec:
     limits: PartialLimits = PartialLimits()
     labels: Sequence[str] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    sleep: PartialSleepRule = _AS_SETTINGS_SAY
+
+
+@dataclass(frozen=True, slots=True)
+class BoxChange:
+    """What is to be another than it is; None stays."""
+
+    labels: Sequence[str] | None = None
+    limits: PartialLimits | None = None
+    sleep: PartialSleepRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +126,10 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that boxes follow. Sizes in bytes, times in nanoseconds."""
+    """The settings that boxes follow. Sizes in bytes, times in nanoseconds.
+
+    memory_low_share: below this part of the host's memory being free, warm boxes get cold.
+    """
 
     default_image: str
     default_limits: BoxLimits
@@ -118,6 +139,9 @@ class Rules:
     checkpoints_max: int
     ready_boxes: int
     stop_grace_ns: int
+    sleep: SleepRule
+    hold_max_ns: int
+    memory_low_share: float
 
 
 def settle_limits(asked: PartialLimits, otherwise: BoxLimits) -> BoxLimits:
@@ -147,18 +171,14 @@ def is_disk_full(limits: BoxLimits, usage: BoxUsage) -> bool:
     return used is not None and used > limits.disk_bytes - _FULL_WITHIN_BYTES
 
 
-def limit_notice(limits: BoxLimits, usage: BoxUsage, processes_hit_before: int) -> str:
-    """Return which limit of its box a command that failed may have hit, and what to do; or ""."""
-    if usage.processes_hit > processes_hit_before:
-        return (
-            f"The box reached its limit of {limits.processes} processes. End some, or give it more."
-        )
-    if is_disk_full(limits, usage):
-        return (
-            f"The box's disk of {format_size(limits.disk_bytes)} is full. Delete files or "
-            "checkpoints, or give it more."
-        )
-    return ""
+def disk_notice(limits: BoxLimits, usage: BoxUsage) -> str:
+    """Return what to say to a command that failed where the disk is full; "" where it is not."""
+    if not is_disk_full(limits, usage):
+        return ""
+    return (
+        f"The box's disk of {format_size(limits.disk_bytes)} is full. Delete files or "
+        "checkpoints, or give it more."
+    )
 
 
 def fitting_environment(environment: Mapping[str, str]) -> dict[str, str]:

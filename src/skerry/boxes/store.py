@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from skerry.boxes.idle import Hold, PartialSleepRule
 from skerry.boxes.model import Box, Checkpoint, Image, PendingRestore, Recorded
 from skerry.host.seam import BoxLimits
 
@@ -64,12 +65,27 @@ MIGRATIONS: Sequence[str] = (
     ) STRICT;
     """,
     "ALTER TABLE images ADD COLUMN environment TEXT NOT NULL DEFAULT '{}'",
+    """
+    -- 0 is never, NULL what the settings say.
+    ALTER TABLE boxes ADD COLUMN warm_after_ns INTEGER;
+    ALTER TABLE boxes ADD COLUMN cold_after_ns INTEGER;
+    ALTER TABLE boxes ADD COLUMN limits_pending INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE holds (
+        box_id TEXT NOT NULL REFERENCES boxes (box_id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        created_at_ns INTEGER NOT NULL,
+        expires_at_ns INTEGER NOT NULL,
+        PRIMARY KEY (box_id, name)
+    ) STRICT;
+    CREATE INDEX holds_by_end ON holds (expires_at_ns);
+    """,
 )
 
 _BOX_COLUMNS = (
     "box_id, name, slot, image, cpus, memory_bytes, disk_bytes, processes, labels, environment, "
     "created_at_ns, updated_at_ns, last_running_at_ns, forked_from, checkpoints_made, "
-    "destroyed_at_ns, purge_at_ns"
+    "destroyed_at_ns, purge_at_ns, warm_after_ns, cold_after_ns, limits_pending"
 )
 _SELECT_BOX = f"SELECT {_BOX_COLUMNS} FROM boxes "  # noqa: S608 - constants only
 _SELECT_CHECKPOINT = (
@@ -79,7 +95,7 @@ _SELECT_CHECKPOINT = (
 
 def insert_box(connection: sqlite3.Connection, box: Box) -> None:
     """Add a box. Raises sqlite3.IntegrityError if its name or slot is taken."""
-    marks = ", ".join("?" * 17)
+    marks = ", ".join("?" * 20)
     connection.execute(
         f"INSERT INTO boxes ({_BOX_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants only
         (
@@ -87,6 +103,7 @@ def insert_box(connection: sqlite3.Connection, box: Box) -> None:
             json.dumps(box.labels), json.dumps(dict(box.environment)),
             box.created_at_ns, box.updated_at_ns, box.last_running_at_ns, box.forked_from,
             box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns,
+            box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending,
         ),
     )  # fmt: skip
 
@@ -96,13 +113,20 @@ def update_box(connection: sqlite3.Connection, box: Box) -> None:
     connection.execute(
         "UPDATE boxes SET name = ?, slot = ?, cpus = ?, memory_bytes = ?, disk_bytes = ?, "
         "processes = ?, labels = ?, environment = ?, updated_at_ns = ?, last_running_at_ns = ?, "
-        "checkpoints_made = ?, destroyed_at_ns = ?, purge_at_ns = ? WHERE box_id = ?",
+        "checkpoints_made = ?, destroyed_at_ns = ?, purge_at_ns = ?, warm_after_ns = ?, "
+        "cold_after_ns = ?, limits_pending = ? WHERE box_id = ?",
         (
             box.name, box.slot, *_limit_columns(box.limits), json.dumps(box.labels),
             json.dumps(dict(box.environment)), box.updated_at_ns, box.last_running_at_ns,
-            box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns, box.box_id,
+            box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns,
+            box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending, box.box_id,
         ),
     )  # fmt: skip
+
+
+def settle_limits(connection: sqlite3.Connection, box_id: str) -> None:
+    """Note that the machine holds a box to the limits of its row."""
+    connection.execute("UPDATE boxes SET limits_pending = 0 WHERE box_id = ?", (box_id,))
 
 
 def delete_box(connection: sqlite3.Connection, box_id: str) -> None:
@@ -200,6 +224,12 @@ def begin_restore(connection: sqlite3.Connection, restore: PendingRestore) -> No
     use_number(connection, restore.box_id, keep.number)
 
 
+def pending_restore(connection: sqlite3.Connection, box_id: str) -> PendingRestore | None:
+    """Return the restore of a box that was begun and not ended."""
+    row = connection.execute("SELECT * FROM restores WHERE box_id = ?", (box_id,)).fetchone()
+    return _restore(row) if row else None
+
+
 def finish_restore(connection: sqlite3.Connection, restore: PendingRestore) -> None:
     """Name the replaced disk as a checkpoint, and forget the plan."""
     insert_checkpoint(connection, restore.keep)
@@ -209,6 +239,36 @@ def finish_restore(connection: sqlite3.Connection, restore: PendingRestore) -> N
 def drop_restore(connection: sqlite3.Connection, box_id: str) -> None:
     """Forget a restore that did not happen."""
     connection.execute("DELETE FROM restores WHERE box_id = ?", (box_id,))
+
+
+def put_hold(connection: sqlite3.Connection, hold: Hold) -> None:
+    """Add a hold, or put it in the place of the one of its name."""
+    connection.execute(
+        "INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?)",
+        (hold.box_id, hold.name, hold.created_at_ns, hold.expires_at_ns),
+    )
+
+
+def delete_hold(connection: sqlite3.Connection, box_id: str, name: str) -> int:
+    """Remove a hold; return how many there were."""
+    return connection.execute(
+        "DELETE FROM holds WHERE box_id = ? AND name = ?", (box_id, name)
+    ).rowcount
+
+
+def delete_ended_holds(connection: sqlite3.Connection, now_ns: int) -> None:
+    """Remove the holds that are over."""
+    connection.execute("DELETE FROM holds WHERE expires_at_ns <= ?", (now_ns,))
+
+
+def holds(connection: sqlite3.Connection, box_id: str, now_ns: int) -> list[Hold]:
+    """Return the holds of a box that are not over, in the order of names."""
+    rows = connection.execute(
+        "SELECT box_id, name, created_at_ns, expires_at_ns FROM holds "
+        "WHERE box_id = ? AND expires_at_ns > ? ORDER BY name",
+        (box_id, now_ns),
+    )
+    return [Hold(*row) for row in rows]
 
 
 def insert_image(connection: sqlite3.Connection, image: Image) -> None:
@@ -241,10 +301,7 @@ def recorded(connection: sqlite3.Connection) -> Recorded:
     return Recorded(
         boxes=[_box(row) for row in connection.execute(_SELECT_BOX + "ORDER BY box_id")],
         checkpoints=[_checkpoint(row) for row in connection.execute(_SELECT_CHECKPOINT)],
-        restores=[
-            PendingRestore(row[0], row[1], Checkpoint(row[0], *row[2:6], is_auto=True), row[6])
-            for row in connection.execute("SELECT * FROM restores")
-        ],
+        restores=[_restore(row) for row in connection.execute("SELECT * FROM restores")],
         images=images(connection),
     )
 
@@ -255,8 +312,13 @@ def _limit_columns(limits: BoxLimits) -> tuple[float, int, int, int]:
 
 def _box(row: Sequence[Any]) -> Box:
     fields = list(row)
+    fields[17:20] = [PartialSleepRule(*row[17:19]), bool(row[19])]
     fields[4:10] = [BoxLimits(*row[4:8]), tuple(json.loads(row[8])), json.loads(row[9])]
     return Box(*fields)
+
+
+def _restore(row: Sequence[Any]) -> PendingRestore:
+    return PendingRestore(row[0], row[1], Checkpoint(row[0], *row[2:6], is_auto=True), row[6])
 
 
 def _checkpoint(row: Sequence[Any]) -> Checkpoint:

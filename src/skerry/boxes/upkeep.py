@@ -6,6 +6,7 @@ alive.
 """
 
 import contextlib
+import dataclasses
 from typing import assert_never
 
 from skerry.base import LimitReached, NotFound, SkerryError, new_id
@@ -33,7 +34,15 @@ async def recover(boxes: Boxes) -> list[Repair]:
     boxes.slots = {box.slot for box in recorded.boxes}
     living = {box.box_id: box for box in recorded.boxes if box.destroyed_at_ns is None}
     boxes.running = {box_id: state for box_id, state in running.items() if box_id in living}
+    now_ns = boxes.clock.now_ns()
+    await boxes.database.write(lambda c: store.delete_ended_holds(c, now_ns))
+    for box_id in await boxes.machine.frozen():
+        boxes.signs_of(box_id).frozen_at_ns = boxes.clock.monotonic_ns()
     await boxes.machine.sweep({living[box_id].slot: box_id for box_id in boxes.running})
+    for box in living.values():
+        if box.limits_pending:
+            with contextlib.suppress(SkerryError):  # they hold from the next change on
+                await life.apply_limits(boxes, box)
     for box_id in boxes.running:
         # A box claimed in the instant of the crash may still have the name it was made ready with.
         with contextlib.suppress(LimitReached):  # a full pool: only a new start can make room in it
@@ -81,6 +90,9 @@ async def look(boxes: Boxes) -> None:
         # A box that was stopped and started while we looked has another state.
         if box_id not in running and boxes.running.get(box_id) == state:
             del boxes.running[box_id]
+    for ready in [each for each in boxes.ready if each.box_id not in running]:
+        await _discard(boxes, ready)
+        boxes.ready_wanted.set()
     await boxes.machine.tidy()
 
 
@@ -93,9 +105,12 @@ async def empty_trash(boxes: Boxes) -> None:
 
 
 async def purge_due(boxes: Boxes) -> None:
-    """Purge the destroyed boxes whose time is up now."""
+    """Purge the destroyed boxes whose time is up now; none of them runs on."""
     now_ns = boxes.clock.now_ns()
+    running = await boxes.machine.running()
     for box in life.trash(boxes):
+        if box.box_id in running:  # one whose end failed when it was destroyed
+            await boxes.machine.stop(box.box_id, 0)
         if box.purge_at_ns is not None and box.purge_at_ns <= now_ns:
             with contextlib.suppress(NotFound):  # brought back, or purged by hand, in this instant
                 await life.purge(boxes, box.box_id)
@@ -110,7 +125,7 @@ async def keep_ready(boxes: Boxes) -> None:
         boxes.ready_wanted.clear()
         try:
             await fill_ready(boxes)
-        except SkerryError:
+        except (SkerryError, OSError):
             # A full pool, or an image deleted under us. Creates tell those whom it concerns.
             await boxes.clock.sleep_ns(_RETRY_READY_NS)
             boxes.ready_wanted.set()
@@ -133,8 +148,7 @@ async def fill_ready(boxes: Boxes) -> None:
     wanted = boxes.rules.default_image
     current = next((i.image_id for i in images.list_images(boxes) if i.name == wanted), None)
     for stale in [ready for ready in boxes.ready if ready.image_id != current]:
-        boxes.ready.remove(stale)
-        await _remove(boxes, stale.box_id, stale.slot)
+        await _discard(boxes, stale)
     while current is not None and len(boxes.ready) < boxes.rules.ready_boxes:
         await _add_ready(boxes, current)
 
@@ -152,6 +166,16 @@ async def _add_ready(boxes: Boxes, image_id: str) -> None:
         await _remove(boxes, box_id, slot)
         raise
     boxes.ready.append(ReadyBox(box_id, slot, image_id, running))
+
+
+async def _discard(boxes: Boxes, ready: ReadyBox) -> None:
+    """Remove a ready box. It is out of the list at once, so that nobody takes it."""
+    boxes.ready.remove(ready)
+    try:
+        await _remove(boxes, ready.box_id, ready.slot)
+    except BaseException:
+        boxes.ready.append(dataclasses.replace(ready, image_id=""))  # stale: tried again
+        raise
 
 
 @whole

@@ -13,6 +13,7 @@ def declare_create(parser: Parser) -> None:
     parser.argument("name", metavar="NAME", nargs="?", help="its name (default: one is made up)")
     parser.argument("--image", metavar="IMAGE", help="what its disk begins with (default: base)")
     add_limits(parser)
+    add_sleep(parser)
     parser.argument(
         "--label", metavar="LABEL", action="append", default=[], help="a label; may be repeated"
     )
@@ -46,6 +47,22 @@ def add_limits(parser: Parser) -> None:
     )  # fmt: skip
 
 
+def add_sleep(parser: Parser) -> None:
+    """Declare when a box sleeps."""
+    parser.argument(
+        "--warm-after", metavar="TIME", help="idle so long it is frozen, such as 30s; or never"
+    )
+    parser.argument(
+        "--cold-after", metavar="TIME", help="frozen so long it is stopped, such as 10m; or never"
+    )
+
+
+def sleep_of(options: argparse.Namespace) -> wire.Sleep | None:
+    """Return what the options say of sleep."""
+    said = wire.Sleep(options.warm_after, options.cold_after)
+    return None if said == wire.Sleep() else said
+
+
 async def run(options: argparse.Namespace) -> int:
     """Make the box and print its name."""
     async with connect(options) as cloud:
@@ -58,6 +75,7 @@ async def run(options: argparse.Namespace) -> int:
             processes=options.processes,
             labels=options.label,
             env=variables(options.env),
+            sleep=sleep_of(options),
         )
     if options.json:
         print_json(box.details)

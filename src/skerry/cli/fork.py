@@ -16,7 +16,7 @@ def declare_fork(parser: Parser) -> None:
     parser.argument("name", metavar="NAME", nargs="?", help="the name (default: one is made up)")
     parser.argument(
         "--count", metavar="NUMBER", type=count(1, wire.FORKS_MAX),
-        help="make so many, called NAME-0, NAME-1 and so on; all or none",
+        help="make so many, called NAME-0, NAME-1 and so on; if one fails, none",
     )  # fmt: skip
     parser.set_defaults(run=run)
 

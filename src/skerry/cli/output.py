@@ -25,7 +25,7 @@ def print_error(code: str, message: str, details: Mapping[str, object], *, as_js
         shape = {"error": code, "message": message, "details": dict(details)}
         print(msgspec.json.encode(shape).decode(), file=sys.stderr)
     else:
-        print(f"skerry: {message}", file=sys.stderr)
+        print(f"skerry: {printable(message)}", file=sys.stderr)
 
 
 def say(message: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from skerry.base import NotAvailable
 from skerry.cli import stdio, tty
+from skerry.cli.output import printable
 from skerry.cli.stdio import STDERR, STDIN, STDOUT
 from skerry.client import Session
 
@@ -33,7 +34,7 @@ async def plain(session: Session, *, with_input: bool) -> int:
     """
     await _Relay(session, with_input=with_input, is_terminal=False).run()
     if session.notice:
-        print(f"skerry: {session.notice}", file=sys.stderr)
+        print(f"skerry: {printable(session.notice)}", file=sys.stderr)
     assert session.exit_code is not None, "it was read to its end"
     return session.exit_code
 

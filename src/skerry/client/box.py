@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from skerry import wire
+from skerry.base import written_duration
 from skerry.client import checkpoints, execs, images, session
 from skerry.client.calls import Calls, path_of
 from skerry.client.command import LOGIN_SHELL, Argument, Command, Environment, Input, Result
@@ -36,13 +37,18 @@ class Box:
         return await self._changed("GET")
 
     async def update(
-        self, *, labels: Sequence[str] | None = None, limits: wire.Limits | None = None
+        self,
+        *,
+        labels: Sequence[str] | None = None,
+        limits: wire.Limits | None = None,
+        sleep: wire.Sleep | None = None,
     ) -> wire.Box:
-        """Change its labels or limits; what is None stays. Raises Invalid."""
+        """Change its labels, limits or when it sleeps; what is None stays. Raises Invalid."""
         body = wire.UpdateBox(
             labels=None if labels is None else list(labels),
             clear_labels=labels is not None and not labels,
             limits=limits,
+            sleep=sleep,
         )
         return await self._changed("PUT", body=body)
 
@@ -61,6 +67,28 @@ class Box:
         """
         query = [("purge", "true")] if purge else []
         await self._calls.tell("DELETE", path_of("boxes", self.name), query=query)
+
+    async def why(self) -> wire.Why:
+        """Return why it is awake, or when it will sleep."""
+        return await self._calls.ask(wire.Why, "GET", path_of("boxes", self.name, "why"))
+
+    async def hold(self, name: str, seconds: float) -> wire.Hold:
+        """Keep it awake for so long, or give a hold of that name this new end.
+
+        Raises Invalid(bad_hold), LimitReached(holds_limit).
+        """
+        body = wire.RenewHold(expire=written_duration(round(seconds * 1e9)))
+        path = path_of("boxes", self.name, "holds", name)
+        return await self._calls.ask(wire.Hold, "PUT", path, body=body)
+
+    async def holds(self) -> list[wire.Hold]:
+        """Return what holds it awake."""
+        path = path_of("boxes", self.name, "holds")
+        return await self._calls.ask(list[wire.Hold], "GET", path)
+
+    async def release(self, name: str) -> None:
+        """End a hold. Raises NotFound(hold_not_found)."""
+        await self._calls.tell("DELETE", path_of("boxes", self.name, "holds", name))
 
     async def _changed(
         self, method: str, *parts: str, body: wire.UpdateBox | None = None
@@ -82,7 +110,10 @@ class Box:
         check: bool = False,
         contain: bool = False,
     ) -> Result:
-        """Run a command to its end; return its exit code and all that it wrote.
+        """Run a command to its end; return its exit code and what it wrote.
+
+        Of a large output the first part is kept, and `Result.truncated` says so; `stream` gives
+        all of it.
 
         argv goes to the box as it is, through no shell. env is added to the default one. stdin is
         what it reads: text, bytes or pieces. timeout, in seconds, ends it and all it started.

@@ -67,6 +67,7 @@ class Cloud:
         processes: int | None = None,
         labels: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        sleep: wire.Sleep | None = None,
     ) -> Box:
         """Make a box and start it. What is None is the server's default; a name is made up.
 
@@ -80,6 +81,7 @@ class Cloud:
             limits=limits if limits != wire.Limits() else None,
             labels=list(labels),
             environment=dict(env or {}),
+            sleep=sleep,
         )
         made = await self._calls.ask(wire.Box, "POST", path_of("boxes"), body=body)
         return Box(self._calls, made.name, made)

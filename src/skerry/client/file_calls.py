@@ -200,8 +200,6 @@ class FileCalls:
             async for event in events:
                 if event.type == "subscribed":
                     break
-            else:
-                raise connection_lost("beginning to watch")
             yield events
 
 
@@ -222,3 +220,4 @@ async def _events(websocket: "WebSocket") -> AsyncIterator[wire.WatchEvent]:
         if event.type == "error":
             raise Failed("watch_failed", event.message or "The files cannot be watched.")
         yield event
+    raise connection_lost("watching files", "Watch again, and look at what changed meanwhile.")

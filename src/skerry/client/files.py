@@ -25,8 +25,8 @@ class Files(FileCalls):
         """Copy a local file or directory into the box.
 
         It gets the path remote, or that of an entry in remote if that ends with `/` or is a
-        directory. Permission bits come along; symbolic links are followed; what is no file or
-        directory is skipped and told. progress is called after each piece. Raises OSError for
+        directory. Permission bits come along; symbolic links below local become links; what is
+        no file, directory or link is skipped and told. progress is called after each piece. Raises OSError for
         what cannot be read here.
         """
         return await push.push(self, os.fspath(local), remote, as_root=as_root, watcher=progress)

@@ -14,11 +14,12 @@ from skerry.client.errors import connection_lost
 
 _IDLE_CONNECTIONS_MAX = 16
 _AT_ONCE_MAX = 128  # requests under way; more wait, so that a program cannot run out of descriptors
-# Servers close idle connections (uvicorn after 5 s). A request that must not be sent twice goes
+# Servers close idle connections, a Skerry after a minute. A request that must not be sent twice goes
 # only over a connection used this lately, so that it cannot meet the server's close on its way.
 _FRESH_SECONDS = 2.0
-_IDLE_SECONDS_MAX = 60.0
-_REPEATABLE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+_IDLE_SECONDS_MAX = 45.0
+# Not DELETE: done twice it says that there was nothing.
+_REPEATABLE = frozenset({"GET", "HEAD", "PUT"})
 
 
 class Pool:

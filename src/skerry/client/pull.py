@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator
 
 from skerry import wire
-from skerry.base import Failed, NotFound
+from skerry.base import Failed, Invalid, NotFound
 from skerry.client.file_calls import FileCalls
 from skerry.client.transfers import Tally, Transfer, Watcher, each_of, only_file
 
@@ -26,7 +26,10 @@ async def pull(
     and what `FileCalls.open` raises.
     """
     listing = await files.listing(remote, as_root=as_root)
+    remote = listing.path
     name = remote.rstrip("/").rpartition("/")[2] or "root"
+    if name == "..":
+        raise Invalid("bad_path", f"{remote} ends in no name. Name the directory itself.")
     if local.endswith("/") or await asyncio.to_thread(os.path.isdir, local):
         local = os.path.join(local, name)
     only = only_file(listing)

@@ -13,7 +13,7 @@ from skerry.holder.passwd import find_user
 from skerry.holder.rendezvous import make_rendezvous
 from skerry.holder.request import Refusal, Request
 from skerry.holder.ring import Ring
-from skerry.holder.session import Session, count_ooms
+from skerry.holder.session import Session, count_limits_hit
 
 _REQUEST_S_MAX = 10
 _DRAIN_BYTES = 65536
@@ -36,8 +36,12 @@ def hold(connection: socket, zygote: int) -> None:
     except FileExistsError:
         _refuse(client, Refusal("session_exists", "There is such a session. Take another id."))
         return
+    except OSError as error:
+        text = f"{directory} cannot be written ({error.strerror}). Make room on its file system."
+        _refuse(client, Refusal("data_full", text))
+        return
     try:
-        ooms = count_ooms(request)
+        limits_hit = count_limits_hit(request)
         launched = launch(request, group_path)
         rendezvous.open()
         command = launched.wait()
@@ -45,7 +49,7 @@ def hold(connection: socket, zygote: int) -> None:
         rendezvous.remove()
         _refuse(client, refusal)
         return
-    outputs = Session(request, command, rendezvous, client, ooms).run()
+    outputs = Session(request, command, rendezvous, client, limits_hit).run()
     os.close(zygote)
     if outputs:
         _drain(outputs)

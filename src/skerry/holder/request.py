@@ -30,6 +30,7 @@ class Request:
     freeze_files: list[str]  # cgroup.events (v2) and freezer.state (v1) of the box
     processes_directory: str  # holds pids.current and pids.max; empty: the kernel checks
     oom_file: str  # holds a line `oom_kill N`; empty: there is none
+    forks_file: str  # holds a line `max N`, the forks refused; empty: there is none
 
     argv: list[bytes]
     environment: dict[bytes, bytes]

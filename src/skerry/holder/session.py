@@ -36,10 +36,15 @@ _WAIT_MS_MAX = 3_600_000  # poll(2) takes an int; then the loop just looks again
 
 
 class Session:
-    """A session whose command runs; client is who asked for it. ooms: the count before it began."""
+    """A session whose command runs; client is who asked for it. limits_hit: the counts before it began."""
 
     def __init__(
-        self, request: Request, command: Command, rendezvous: Rendezvous, client: Client, ooms: int
+        self,
+        request: Request,
+        command: Command,
+        rendezvous: Rendezvous,
+        client: Client,
+        limits_hit: tuple[int, int],
     ) -> None:
         self._request = request
         self._command = command
@@ -48,7 +53,7 @@ class Session:
         self._clients = [client]
         self._stdio = Stdio(command)
         self._ring = Ring(request.ring_bytes_max)
-        self._ooms = ooms
+        self._limits_hit = limits_hit
         self._created_at_ns = self._last_output_at_ns = time.time_ns()
         self._now_ns = time.monotonic_ns()
         self._code: int | None = None  # the command's, known before all its output is
@@ -149,14 +154,21 @@ class Session:
         _, status = os.waitpid(self._command.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         self._code = code if code >= 0 else 128 - code
-        if self._code == _KILLED_CODE and count_ooms(self._request) > self._ooms:
-            self._notice = "The box reached its memory limit, and the command was ended for it."
+        if self._code != 0:
+            self._explain(self._code)
         self._stdio.command_ended()
         if not self._try_to_remove_group():
             if self._request.contain:
                 self._kill()
             elif self._killed_at_ns is None:
                 self._rendezvous.spare_leftovers()
+
+    def _explain(self, code: int) -> None:
+        killed, refused = count_limits_hit(self._request)
+        if code == _KILLED_CODE and killed > self._limits_hit[0]:
+            self._notice = "The box reached its memory limit, and the command was ended for it."
+        elif refused > self._limits_hit[1]:
+            self._notice = "The box has as many processes as it may. End some, or give it more."
 
     # -- what clients ask for --
 
@@ -319,12 +331,16 @@ class Session:
         return min(-(-min(future) // _NS_PER_MS), _WAIT_MS_MAX) if future else None
 
 
-def count_ooms(request: Request) -> int:
-    """Return how many processes of the box were killed for want of memory so far."""
-    if not request.oom_file:
+def count_limits_hit(request: Request) -> tuple[int, int]:
+    """Return how many processes of the box were ended for want of memory, and its forks refused."""
+    return _count(request.oom_file, b"oom_kill"), _count(request.forks_file, b"max")
+
+
+def _count(path: str, name: bytes) -> int:
+    if not path:
         return 0
     try:
-        return read_count(request.oom_file, b"oom_kill")
+        return read_count(path, name)
     except FileNotFoundError:
         return 0
 

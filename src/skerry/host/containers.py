@@ -13,14 +13,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from skerry.base import Conflict, Failed, NotAvailable
-from skerry.host import cgroup_limits, cgroups, lxc_config, process, seccomp
+from skerry.host import cgroup_limits, cgroups, freezer, lxc_config, process, seccomp
 from skerry.host.cgroup_limits import INNER
 from skerry.host.cgroups import Tree
+from skerry.host.data_errors import writing_to
 from skerry.host.devices import DeviceGuard
 from skerry.host.monitors import Monitor, find_monitor, is_monitor, started_ticks
 from skerry.host.mount_points import prepare_mount_points, withhold
@@ -56,7 +57,7 @@ class BoxEntry:
     box's directory in the v2 tree, in which each exec makes a group of its own. legacy_tasks: the
     v1 files to write itself into besides. freeze_files: cgroup.events and freezer.state of the box.
     processes_directory: holds pids.current and pids.max. memory_counter: its `oom_kill N` counts
-    processes ended for want of memory.
+    processes ended for want of memory, and `max N` of processes_counter forks that were refused.
     """
 
     first: Running
@@ -65,6 +66,7 @@ class BoxEntry:
     freeze_files: tuple[str, ...]
     processes_directory: str
     memory_counter: str
+    processes_counter: str
 
 
 class Containers:
@@ -128,7 +130,8 @@ class Containers:
         again and is otherwise left alone. The caller adds the network and shows it the
         checkpoints, which it will not be able to change.
 
-        Raises NotAvailable(box_start_failed, cgroups_missing, devices_open), and leaves nothing
+        Raises NotAvailable(box_start_failed, cgroups_missing, devices_open, data_unwritable),
+        LimitReached(data_full), and leaves nothing
         half made then.
         """
         self._await_start(start.box_id)
@@ -143,7 +146,8 @@ class Containers:
         prepare_mount_points(disk)
         withhold(checkpoints, lxc_config.NOBODY)
         try:
-            return self._start_new(start, disk)
+            with writing_to(self._configs):
+                return self._start_new(start, disk)
         except BaseException:
             self._clear(start.box_id)
             raise
@@ -200,6 +204,33 @@ class Containers:
         self._first(box_id)
         cgroup_limits.write_limits(self._group(box_id), limits)
 
+    def freeze(self, box_id: str) -> None:
+        """Stop every process of a running box where it is.
+
+        Raises NotAvailable(box_busy), Conflict(box_not_running).
+        """
+        try:
+            freezer.freeze(self._group(box_id))
+        except FileNotFoundError as error:
+            raise _not_running(box_id) from error
+
+    def thaw(self, box_id: str) -> None:
+        """Let a frozen box run on."""
+        freezer.thaw(self._group(box_id))
+
+    def frozen(self) -> frozenset[str]:
+        """Return the running boxes that are frozen, or were told to be."""
+        return frozenset(each for each in self.running() if freezer.is_frozen(self._group(each)))
+
+    def push_out(self, box_id: str) -> None:
+        """Move the memory of a frozen box to swap where there is any."""
+        freezer.push_out(self._group(box_id))
+
+    def cpu_times(self, box_ids: Iterable[str]) -> Mapping[str, int]:
+        """Return the nanoseconds of CPU that boxes have used; those that run."""
+        told = {box_id: freezer.cpu_ns(self._group(box_id)) for box_id in box_ids}
+        return {box_id: used_ns for box_id, used_ns in told.items() if used_ns is not None}
+
     def usage(self, box_id: str) -> cgroup_limits.Use:
         """Return what a running box uses. Raises Conflict(box_not_running)."""
         try:
@@ -232,6 +263,7 @@ class Containers:
             freeze_files=tuple(cgroups.freeze_files(group, INNER)),
             processes_directory=group.directory("pids"),
             memory_counter=cgroup_limits.memory_counter(group),
+            processes_counter=cgroup_limits.processes_counter(group),
         )
 
     def groups(self) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from skerry.base import Failed
+from skerry.host.data_errors import writing_to
 
 _T = TypeVar("_T")
 _BUSY_S = 10  # only another program that looks into the file can hold a lock for so long
@@ -22,7 +23,8 @@ class Database:
     Reads are for the thread that opened it (the event loop's) and must be short.
     """
 
-    def __init__(self, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self._directory = path.parent
         self._writer = writer
         self._reader = reader
         self._thread = ThreadPoolExecutor(1, "database")
@@ -32,33 +34,40 @@ class Database:
         """Open or make the file and bring each domain's tables to their newest form.
 
         migrations: by domain, in order; what was released is never changed, only added to. Raises
-        Failed(database_newer) if the file was written by a later version.
+        Failed(database_newer) if the file was written by a later version, LimitReached(data_full),
+        NotAvailable(data_unwritable).
         """
-        writer = _connect(path)
-        try:
-            _migrate(writer, migrations)
-            return cls(writer, _connect(path))
-        except BaseException:
-            writer.close()
-            raise
+        with writing_to(path.parent):
+            writer = _connect(path)
+            try:
+                _migrate(writer, migrations)
+                return cls(path, writer, _connect(path))
+            except BaseException:
+                writer.close()
+                raise
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Return what work reads."""
         return work(self._reader)
 
     async def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run work in one transaction; it is on disk when this returns, or not done at all."""
+        """Run work in one transaction; it is on disk when this returns, or not done at all.
+
+        Raises LimitReached(data_full), NotAvailable(data_unwritable), and what work raises.
+        """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        self._writer.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(self._writer)
-        except BaseException:
-            self._writer.execute("ROLLBACK")
-            raise
-        self._writer.execute("COMMIT")
+        with writing_to(self._directory):
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(self._writer)
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:  # SQLite takes some back by itself
+                    self._writer.execute("ROLLBACK")
+                raise
         return result
 
     def close(self) -> None:
@@ -72,10 +81,14 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA journal_mode = WAL")
-    # FULL: a commit that was acknowledged survives a power cut, not only a crash of ours.
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA foreign_keys = ON")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit that was acknowledged survives a power cut, not only a crash of ours.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -11,10 +11,10 @@ import stat
 
 from skerry.host.rooted import HANDLE, held, open_within, reopen
 
-_OURS = "# made by Skerry; with another first line it is left alone\n"
-_LOOPBACK = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+_OURS = b"# made by Skerry; with another first line it is left alone\n"
+_LOOPBACK = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 _HOST_KEY = re.compile(r"ssh_host_[a-z0-9]{1,20}_key(\.pub)?")
-_READ_BYTES_MAX = 64 * 1024
+_READ_BYTES_MAX = 16 * 1024 * 1024  # block lists in hosts have some hundred thousand lines
 _STAGED = ".skerry-new"
 
 
@@ -32,39 +32,41 @@ def write_identity(
     except OSError:
         return  # a disk without /etc starts too, as who it can
     with held(handle), held(reopen(handle, os.O_RDONLY | os.O_DIRECTORY)) as etc:
-        _put(etc, "hostname", hostname + "\n")
-        _put(etc, "hosts", _hosts(_read(etc, "hosts"), hostname))
+        _put(etc, "hostname", f"{hostname}\n".encode())
+        hosts = _read(etc, "hosts")
+        if len(hosts) <= _READ_BYTES_MAX:  # a longer one was not read whole, so it stays
+            _put(etc, "hosts", _hosts(hosts, hostname.encode()))
         if fresh or not _read(etc, "machine-id").strip():
-            _put(etc, "machine-id", machine_id + "\n", mode=0o444)
+            _put(etc, "machine-id", f"{machine_id}\n".encode(), mode=0o444)
         resolv_conf = _read(etc, "resolv.conf")
         if fresh or not resolv_conf.strip() or resolv_conf.startswith(_OURS):
-            _put(etc, "resolv.conf", _OURS + resolver)
+            _put(etc, "resolv.conf", _OURS + resolver.encode())
         if fresh:
             _remove_host_keys(etc)
 
 
-def _hosts(present: str, hostname: str) -> str:
-    own = f"127.0.1.1\t{hostname}"
-    lines = present.splitlines() or _LOOPBACK.splitlines()
+def _hosts(present: bytes, hostname: bytes) -> bytes:
+    own = b"127.0.1.1\t" + hostname
+    lines = (present or _LOOPBACK).removesuffix(b"\n").split(b"\n")
     if own in lines:
         return present
-    return "\n".join([*(line for line in lines if not line.startswith("127.0.1.1")), own]) + "\n"
+    return b"\n".join([*(line for line in lines if not line.startswith(b"127.0.1.1")), own, b""])
 
 
-def _read(directory: int, name: str) -> str:
-    """Return the beginning of a file; nothing where there is none, or something else."""
+def _read(directory: int, name: str) -> bytes:
+    """Return a file, or of a very long one more than is ever written back; b"" for anything else."""
     try:
         handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     except OSError:
-        return ""
+        return b""
     with held(handle):
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return ""
-        with held(reopen(handle, os.O_RDONLY)) as file:
-            return os.read(file, _READ_BYTES_MAX).decode("utf-8", "replace")
+            return b""
+        with open(reopen(handle, os.O_RDONLY), "rb") as file:
+            return file.read(_READ_BYTES_MAX + 1)
 
 
-def _put(directory: int, name: str, content: str, *, mode: int = 0o644) -> None:
+def _put(directory: int, name: str, content: bytes, *, mode: int = 0o644) -> None:
     if _read(directory, name) == content:
         return
     try:
@@ -74,9 +76,9 @@ def _put(directory: int, name: str, content: str, *, mode: int = 0o644) -> None:
     except IsADirectoryError:
         return  # somebody made it one, and so keeps the file that is there
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with held(os.open(_STAGED, flags, 0o600, dir_fd=directory)) as file:
-        os.write(file, content.encode())
-        os.fchmod(file, mode)
+    with open(os.open(_STAGED, flags, 0o600, dir_fd=directory), "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
     with contextlib.suppress(IsADirectoryError):  # somebody made it one; then it stays one
         os.rename(_STAGED, name, src_dir_fd=directory, dst_dir_fd=directory)
         return

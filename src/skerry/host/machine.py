@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from skerry.base import Invalid, SkerryError
-from skerry.host import image_build, image_import, image_recipe
+from skerry.host import freezer, image_build, image_import, image_recipe
 from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
@@ -329,6 +329,30 @@ class LinuxMachine:
     async def running(self) -> Mapping[str, Running]:
         """Implement the seam."""
         return await asyncio.to_thread(self.containers.running)
+
+    async def freeze(self, box_id: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.containers.freeze, box_id)
+
+    async def thaw(self, box_id: str) -> None:
+        """Implement the seam."""
+        self.containers.thaw(box_id)  # one short write: a thread would take longer to begin
+
+    async def frozen(self) -> frozenset[str]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.containers.frozen)
+
+    async def push_out(self, box_id: str) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.containers.push_out, box_id)
+
+    async def cpu_times(self, box_ids: Sequence[str]) -> Mapping[str, int]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self.containers.cpu_times, box_ids)
+
+    async def memory_available_share(self) -> float:
+        """Implement the seam."""
+        return freezer.memory_available_share()
 
     async def limit(self, box_id: str, limits: BoxLimits) -> None:
         """Implement the seam."""

@@ -254,7 +254,8 @@ class Pool:
 
         As of the last commit, which is at most 30 seconds ago. None: not known, without quotas.
         """
-        group = self._group(box_id)
+        with explained():
+            group = self._group(box_id)
         return btrfs_quota.group_usage(self._top, group) if group is not None else None
 
     def used_bytes(self, box_id: str) -> int | None:

@@ -48,7 +48,8 @@ def explained() -> Generator[None]:
             case errno.ENOSPC:
                 raise LimitReached(
                     "pool_full",
-                    "The pool is full. Delete boxes, checkpoints or images, or enlarge it.",
+                    "The pool is full, or the disk that it lies on. Delete boxes, checkpoints or "
+                    "images, or enlarge it. What was deleted just now is free in half a minute.",
                 ) from error
             case errno.EDQUOT:
                 raise LimitReached(
@@ -62,7 +63,7 @@ def explained() -> Generator[None]:
                     "The disk or checkpoint is being compared, or used as swap space. Try again "
                     "when that has ended.",
                 ) from error
-            case errno.EROFS:
+            case errno.EROFS | errno.EIO:
                 raise NotAvailable(
                     "pool_read_only",
                     "The kernel has made the pool read-only after an error: see `dmesg`. If the "

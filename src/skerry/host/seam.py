@@ -126,7 +126,10 @@ class Exit:
 class SessionLink(Protocol):
     """One client's hold on a session. Closing it leaves the session to its own rules."""
 
-    state: SessionState
+    @property
+    def state(self) -> SessionState:
+        """What was known of the session when it was joined."""
+        ...
 
     def events(self) -> AsyncIterator[Output | Exit]:
         """Yield recent output first (on attach), then live; ends after Exit.
@@ -296,6 +299,33 @@ class Machine(Protocol):
 
     async def running(self) -> Mapping[str, Running]:
         """Return the boxes that run now, by box id."""
+        ...
+
+    async def freeze(self, box_id: str) -> None:
+        """Stop every process of a running box where it is; its memory stays.
+
+        Raises NotAvailable(box_busy), Conflict(box_not_running), with the box running on.
+        """
+        ...
+
+    async def thaw(self, box_id: str) -> None:
+        """Let a frozen box run on. One that is not frozen, or does not run, is fine."""
+        ...
+
+    async def frozen(self) -> frozenset[str]:
+        """Return the ids of the running boxes that are frozen."""
+        ...
+
+    async def push_out(self, box_id: str) -> None:
+        """Move the memory of a frozen box to the host's swap, if it has any; a thaw ends this."""
+        ...
+
+    async def cpu_times(self, box_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the nanoseconds of CPU that running boxes have used; those that tell."""
+        ...
+
+    async def memory_available_share(self) -> float:
+        """Return which part of the host's memory new work could have, 0 to 1."""
         ...
 
     async def limit(self, box_id: str, limits: BoxLimits) -> None:

@@ -48,6 +48,7 @@ _REFUSALS: dict[str, type[SkerryError]] = {
     "box_frozen": Conflict,
     "processes_limit": LimitReached,
     "session_exists": Conflict,
+    "data_full": LimitReached,
 }
 _ANSWER_S_MAX = 15.0
 _CALLS_AT_ONCE = 32
@@ -300,6 +301,7 @@ def _request(
     request.freeze_files = list(entry.freeze_files)
     request.processes_directory = entry.processes_directory
     request.oom_file = entry.memory_counter
+    request.forks_file = entry.processes_counter
     request.argv = list(spec.argv)
     request.environment = dict(spec.env)
     request.directory = spec.directory

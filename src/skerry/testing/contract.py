@@ -88,6 +88,36 @@ class MachineContract:
 
         given(check)
 
+    def test_a_frozen_box_stands_still_until_it_is_thawed(self, given: Given) -> None:
+        """And nobody enters it meanwhile."""
+
+        async def check(machine: Machine) -> None:
+            await machine.freeze(BOX)
+            await machine.freeze(BOX)
+            assert BOX in await machine.frozen()
+            with pytest.raises(Conflict) as caught:
+                await run(machine, "true")
+            assert caught.value.code == "box_frozen"
+            await machine.push_out(BOX)
+            await machine.thaw(BOX)
+            await machine.thaw(BOX)
+            assert BOX not in await machine.frozen()
+            assert await run(machine, "echo", "awake") == (b"awake\n", 0)
+
+        given(check)
+
+    def test_a_frozen_box_can_be_stopped(self, given: Given) -> None:
+        """At once or with grace."""
+
+        async def check(machine: Machine) -> None:
+            await machine.freeze(BOX)
+            await machine.stop(BOX, 10**8)
+            assert BOX not in await machine.running()
+            with pytest.raises(Conflict):
+                await machine.freeze(BOX)
+
+        given(check)
+
     def test_stopping_twice_is_stopping(self, given: Given) -> None:
         """What is gone stays gone, without complaint."""
 

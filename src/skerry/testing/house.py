@@ -23,6 +23,9 @@ def a_rule_book() -> boxes.Rules:
         checkpoints_max=100,
         ready_boxes=0,
         stop_grace_ns=10**9,
+        sleep=boxes.SleepRule(30 * 10**9, 600 * 10**9),
+        hold_max_ns=3600 * 10**9,
+        memory_low_share=0.1,
     )
 
 

@@ -62,6 +62,11 @@ class World:
     images: dict[str, Files] = field(default_factory=dict[str, Files])
     boxes: dict[str, BoxData] = field(default_factory=dict[str, BoxData])
     running: dict[str, Running] = field(default_factory=dict[str, Running])
+    frozen: set[str] = field(default_factory=set[str])
+    cpu_ns: dict[str, int] = field(default_factory=dict[str, int])
+    memory_available_share: float = 1.0
+    freezes_fail: bool = False
+    printed_at_ns: int = 0
     hostnames: dict[str, str] = field(default_factory=dict[str, str])
     subvolumes_made: int = 256
     steps: int = 0
@@ -268,6 +273,7 @@ class SimulatedMachine:
         """Implement the seam."""
         self.world.step()
         self.world.running.pop(box_id, None)
+        self.world.frozen.discard(box_id)
         for session_id, link in list(self._links.items()):
             if link.state.box_id == box_id:
                 link.end(137)
@@ -276,6 +282,35 @@ class SimulatedMachine:
     async def running(self) -> Mapping[str, Running]:
         """Implement the seam."""
         return dict(self.world.running)
+
+    async def freeze(self, box_id: str) -> None:
+        """Implement the seam."""
+        self.world.step()
+        if box_id not in self.world.running:
+            raise Conflict("box_not_running", "The box does not run.")
+        if self.world.freezes_fail:
+            raise NotAvailable("box_busy", "This machine was told to fail.")
+        self.world.frozen.add(box_id)
+
+    async def thaw(self, box_id: str) -> None:
+        """Implement the seam."""
+        self.world.step()
+        self.world.frozen.discard(box_id)
+
+    async def frozen(self) -> frozenset[str]:
+        """Implement the seam."""
+        return frozenset(self.world.frozen)
+
+    async def push_out(self, box_id: str) -> None:
+        """Implement the seam: there is no swap here."""
+
+    async def cpu_times(self, box_ids: Sequence[str]) -> Mapping[str, int]:
+        """Implement the seam: what the test says."""
+        return {each: self.world.cpu_ns[each] for each in box_ids if each in self.world.cpu_ns}
+
+    async def memory_available_share(self) -> float:
+        """Implement the seam: what the test says."""
+        return self.world.memory_available_share
 
     async def limit(self, box_id: str, limits: BoxLimits) -> None:
         """Implement the seam: nothing is ever limited here."""
@@ -296,6 +331,8 @@ class SimulatedMachine:
         """Implement the seam for the commands of the contract suite."""
         if box_id not in self.world.running:
             raise Conflict("box_not_running", "The box does not run.")
+        if box_id in self.world.frozen:
+            raise Conflict("box_frozen", "The box is frozen.")
         if spec.argv[0] not in (b"true", b"echo", b"cat", b"tee", b"sh", b"sleep"):
             raise NotFound("command_not_found", f"There is no {spec.argv[0]!r} in the box.")
         state = SessionState(
@@ -320,7 +357,9 @@ class SimulatedMachine:
 
     async def sessions(self, box_id: str) -> Sequence[SessionState]:
         """Implement the seam."""
-        return [link.state for link in self._links.values() if link.state.box_id == box_id]
+        states = [link.state for link in self._links.values() if link.state.box_id == box_id]
+        printed_ns = self.world.printed_at_ns
+        return [dataclasses.replace(state, last_output_at_ns=printed_ns) for state in states]
 
     async def end_session(
         self, box_id: str, session_id: str, signal: int, grace_ns: int

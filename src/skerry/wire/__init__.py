@@ -70,6 +70,7 @@ from skerry.wire.sessions import (
     SessionList,
     Signal,
 )
+from skerry.wire.sleeping import Hold, HoldName, RenewHold, Sleep, TakeHold, Why
 from skerry.wire.words import (
     Argument,
     Assignment,
@@ -126,6 +127,8 @@ __all__ = [
     "Failure",
     "Fork",
     "Health",
+    "Hold",
+    "HoldName",
     "Id",
     "Image",
     "ImageName",
@@ -137,6 +140,7 @@ __all__ = [
     "MakeLink",
     "Path",
     "Progress",
+    "RenewHold",
     "Resize",
     "Restarted",
     "SaveImage",
@@ -145,6 +149,8 @@ __all__ = [
     "SessionList",
     "Signal",
     "SignalName",
+    "Sleep",
+    "TakeHold",
     "Token",
     "UpdateBox",
     "UrlSettings",
@@ -152,5 +158,6 @@ __all__ = [
     "Version",
     "Watch",
     "WatchEvent",
+    "Why",
     "Written",
 ]

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from skerry.wire.sleeping import Sleep
 from skerry.wire.words import BoxName, CheckpointName, ImageName
 
 Label = Annotated[str, Meta(min_length=1, max_length=63)]
@@ -61,6 +62,7 @@ class CreateBox(Struct):
     limits: Limits | None = None
     labels: Labels = field(default_factory=list[str])
     environment: Environment = field(default_factory=dict[str, str])
+    sleep: Sleep | None = None
     config: SpritesConfig | None = None
     url_settings: NotYet = None
     wait_for_capacity: bool | None = None
@@ -73,6 +75,7 @@ class UpdateBox(Struct):
     labels: Labels | None = None
     clear_labels: bool = False
     limits: Limits | None = None
+    sleep: Sleep | None = None
     url_settings: NotYet = None
 
 
@@ -114,6 +117,7 @@ class Box(Struct, kw_only=True):
     image: str
     labels: list[str]
     limits: Limits
+    sleep: Sleep
     address: str
     created_at: str
     updated_at: str
