@@ -37,6 +37,8 @@ class ScriptedLink:
         self._script = script
         self.stdin = b""
         self.stdin_ended = asyncio.Event()
+        self.reads = asyncio.Event()  # whether the command takes what it is written
+        self.reads.set()
         self.told: list[tuple[Any, ...]] = []
         self.heard = asyncio.Event()
         self.closed = asyncio.Event()
@@ -46,9 +48,10 @@ class ScriptedLink:
         return self._script(self)
 
     async def write(self, data: bytes) -> None:
-        """Note it."""
+        """Note it, and wait while the command does not read."""
         self.stdin += data
         self.heard.set()
+        await self.reads.wait()
 
     async def write_eof(self) -> None:
         """Note it."""

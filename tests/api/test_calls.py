@@ -173,3 +173,15 @@ def test_the_document_describes_every_call(served: Served) -> None:
     names = [o["operationId"] for path in document["paths"].values() for o in path.values()]
     assert document["openapi"] == "3.1.0"
     assert len(names) == len(set(names)) > 40
+
+
+def test_what_is_not_understood_destroys_nothing(served: Served) -> None:
+    call(served, "POST", "/v1/boxes", {"name": "dev"})
+    assert call(served, "DELETE", "/v1/boxes/dev?purge=maybe")[0] == 400
+    assert call(served, "GET", "/v1/boxes/dev")[0] == 200
+
+
+def test_a_newer_sprites_client_may_say_more_than_is_known(served: Served) -> None:
+    body = {"name": "dev", "hue": "blue"}
+    assert call(served, "POST", "/v1/boxes", body)[0] == 400
+    assert call(served, "POST", "/v1/sprites", body)[0] == 201

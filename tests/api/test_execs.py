@@ -318,3 +318,24 @@ def test_a_stdin_that_is_too_large_ends_the_stream_without_an_exit(
 
     tell(tmp_path, story)
     assert capsys.readouterr().err == ""
+
+
+def test_an_exec_that_does_not_read_is_let_go_of_when_its_caller_hangs_up(tmp_path: Path) -> None:
+    async def deaf(link: ScriptedLink) -> AsyncIterator[Output | Exit]:
+        link.reads.clear()
+        await link.closed.wait()
+        yield Exit(0)
+
+    async def story(site: Site) -> None:
+        site.machine.script = deaf
+        _, writer = await asyncio.open_connection(*site.address)
+        head = "POST /v1/boxes/dev/exec?cmd=a&stdin=true HTTP/1.1\r\nHost: x\r\n"
+        head += f"Authorization: Bearer {site.tokens['admin']}\r\nContent-Length: 9000\r\n\r\n"
+        writer.write(head.encode() + b"x" * 5000)
+        while not site.machine.links:
+            await asyncio.sleep(0)
+        await site.last.heard.wait()
+        writer.transport.abort()
+        await site.last.closed.wait()
+
+    tell(tmp_path, story)

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import json
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,30 @@ def test_a_second_requests_headers_are_not_waited_for_either(tmp_path: Path) -> 
     tell(tmp_path, story, dataclasses.replace(LIMITS, header_wait_ns=10**8))
 
 
+def test_trailers_are_neither_kept_nor_endless(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        head = b"POST /v1/boxes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        last = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        some = await site.raw(head + b"X-T: 1\r\n" * 9 + b"\r\n" + last)
+        with contextlib.suppress(ConnectionResetError):  # it is cut while it still sends
+            await site.raw(head + b"X-T: 1\r\n" * 300_000)
+
+        assert some.startswith(b"HTTP/1.1 401")
+        assert b"HTTP/1.1 200 OK" in some
+        assert (await site.call("GET", "/healthz", scope=None)).status == 200
+
+    tell(tmp_path, story)
+
+
+def test_a_refused_body_that_never_ends_holds_no_connection(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        data = await site.raw(b"POST /v1/boxes HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx")
+
+        assert data.startswith(b"HTTP/1.1 401")
+
+    tell(tmp_path, story, dataclasses.replace(LIMITS, idle_wait_ns=3600 * 10**9))
+
+
 def test_a_half_closed_connection_is_closed(tmp_path: Path) -> None:
     async def story(site: Site) -> None:
         reader, writer = await asyncio.open_connection(*site.address)
@@ -236,6 +261,18 @@ def test_a_peer_that_does_not_read_is_not_lost() -> None:
                 ours.send(b"x" * 65536)
 
         assert not is_lost(ours)
+
+
+def test_a_peer_that_is_gone_is_lost() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        socket.create_connection(listener.getsockname()) as ours,
+    ):
+        theirs = listener.accept()[0]
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        theirs.close()  # by a reset
+
+        assert is_lost(ours)
 
 
 def test_the_first_work_to_end_ends_all() -> None:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import pytest
 
 from skerry import boxes
-from skerry.base import Conflict, LimitReached, NotAvailable, NotFound
+from skerry.base import Conflict, Invalid, LimitReached, NotAvailable, NotFound
 from skerry.boxes import Boxes, CreateSpec
 from skerry.boxes.upkeep import fill_ready, look, purge_due
 from skerry.host.seam import ExecSpec, Output
@@ -282,5 +282,91 @@ def test_nothing_is_built_on_an_image_that_came_from_outside(tmp_path: Path) -> 
         with pytest.raises(Conflict) as caught:
             await boxes.build_image(b, "dev", "dev", lambda _: None)
         assert caught.value.code == "parent_not_built"
+
+    tell(tmp_path, story)
+
+
+async def as_soon_as_it_is_there(verb: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        try:
+            await verb()
+        except NotFound:
+            await asyncio.sleep(0)
+        else:
+            return
+
+
+def test_who_destroys_a_box_while_it_is_made_leaves_nothing_running(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await asyncio.gather(
+            boxes.create(b, CreateSpec(name="dev")),
+            as_soon_as_it_is_there(lambda: boxes.destroy(b, "dev")),
+        )
+        assert (world(b).running, b.running) == ({}, {})
+        assert [box.name for box in boxes.trash(b)] == ["dev"]
+
+    tell(tmp_path, story)
+
+
+def test_who_starts_a_box_while_it_is_made_starts_it_once(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await asyncio.gather(
+            boxes.create(b, CreateSpec(name="dev")),
+            as_soon_as_it_is_there(lambda: boxes.start(b, "dev")),
+        )
+        assert world(b).running == b.running
+
+    tell(tmp_path, story)
+
+
+def test_a_refused_fork_gives_its_slots_back(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        await boxes.create(b, CreateSpec(name="dev"))
+        before = set(b.slots)
+        with pytest.raises(Invalid):
+            await boxes.fork(b, "dev", None, ["a", "b"], ("\x07",))
+        b.slots.update(range(3, 1999))
+        with pytest.raises(LimitReached):
+            await boxes.fork(b, "dev", None, ["a", "b", "c", "d"])
+        b.slots.difference_update(range(3, 1999))
+        assert b.slots == before
+
+    tell(tmp_path, story)
+
+
+def test_limits_that_the_machine_refuses_stay_as_they_were(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        view = await boxes.create(b, CreateSpec(name="dev"))
+        world(b).limits_fail = True
+        change = boxes.BoxChange(limits=boxes.PartialLimits(disk_bytes=1 << 30, memory_bytes=1))
+        with pytest.raises(Conflict):
+            await boxes.update(b, "dev", change)
+        assert b.find("dev").limits == view.box.limits
+        assert world(b).disk_limits[view.box.box_id] == view.box.limits.disk_bytes
+
+    tell(tmp_path, story)
+
+
+def test_a_ready_box_that_died_is_given_to_nobody(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        b.rules = dataclasses.replace(b.rules, ready_boxes=1)
+        await fill_ready(b)
+        world(b).running.clear()
+        await look(b)
+        await fill_ready(b)
+        await boxes.create(b, CreateSpec(name="dev"))
+        assert world(b).running == b.running
+
+    tell(tmp_path, story)
+
+
+def test_a_destroyed_box_that_did_not_end_is_ended_later(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        view = await boxes.create(b, CreateSpec(name="dev"))
+        still = world(b).running[view.box.box_id]
+        await boxes.destroy(b, "dev")
+        world(b).running[view.box.box_id] = still
+        await purge_due(b)
+        assert world(b).running == {}
 
     tell(tmp_path, story)

@@ -201,7 +201,7 @@ def test_one_wake_serves_all_who_wait(tmp_path: Path) -> None:
         await pass_time(b, house, 600)
         before = world(b).steps
         assert await asyncio.gather(*(run(b, b"true") for _ in range(20))) == [0] * 20
-        assert world(b).steps == before + 2  # identity and start, once
+        assert world(b).steps == before + 3  # identity, start and row, once
 
     tell(tmp_path, story)
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from skerry.base import Failed
 from skerry.host.data_errors import writing_to
@@ -30,7 +30,7 @@ class Database:
         self._thread = ThreadPoolExecutor(1, "database")
 
     @classmethod
-    def open(cls, path: Path, migrations: Mapping[str, Sequence[str]]) -> "Database":
+    def open(cls, path: Path, migrations: Mapping[str, Sequence[str]]) -> Self:
         """Open or make the file and bring each domain's tables to their newest form.
 
         migrations: by domain, in order; what was released is never changed, only added to. Raises

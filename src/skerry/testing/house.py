@@ -1,15 +1,19 @@
 """Builders: a whole boxes domain over a simulated world, in one line."""
 
 import hashlib
-from collections.abc import AsyncGenerator
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from skerry import boxes
 from skerry.host.database import Database
 from skerry.host.seam import BoxLimits
 from skerry.testing.clock import HandClock
 from skerry.testing.machine import SimulatedMachine, World
+
+_T = TypeVar("_T")
 
 
 def a_rule_book() -> boxes.Rules:
@@ -27,6 +31,17 @@ def a_rule_book() -> boxes.Rules:
         hold_max_ns=3600 * 10**9,
         memory_low_share=0.1,
     )
+
+
+class MortalDatabase(Database):
+    """A database whose writes are steps of the world too: a crash may come before each."""
+
+    world: World
+
+    async def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write, unless it is time to crash."""
+        self.world.step()
+        return await super().write(work)
 
 
 class House:
@@ -49,7 +64,8 @@ class House:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[boxes.Boxes]:
         """Give a recovered domain; leaving closes the database and keeps the world."""
-        database = Database.open(self._path, {"boxes": boxes.MIGRATIONS})
+        database = MortalDatabase.open(self._path, {"boxes": boxes.MIGRATIONS})
+        database.world = self.world
         try:
             context = boxes.Boxes(
                 machine=SimulatedMachine(self.world),

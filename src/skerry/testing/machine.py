@@ -67,6 +67,9 @@ class World:
     memory_available_share: float = 1.0
     freezes_fail: bool = False
     printed_at_ns: int = 0
+    limits: dict[str, BoxLimits] = field(default_factory=dict[str, BoxLimits])
+    disk_limits: dict[str, int] = field(default_factory=dict[str, int])
+    limits_fail: bool = False
     hostnames: dict[str, str] = field(default_factory=dict[str, str])
     subvolumes_made: int = 256
     steps: int = 0
@@ -119,6 +122,7 @@ class SimulatedMachine:
         if image_id not in self.world.images:
             raise NotFound("no_such_disk", f"The pool has no image {image_id}.")
         self._box(box_id).disk = self.world.new_disk(self.world.images[image_id])
+        self.world.disk_limits[box_id] = disk_bytes_max
 
     async def clone_disk(
         self, source_id: str, checkpoint: str | None, box_id: str, disk_bytes_max: int
@@ -127,6 +131,7 @@ class SimulatedMachine:
         files = self._source(source_id, checkpoint)
         self.world.step()
         self._box(box_id).disk = self.world.new_disk(files)
+        self.world.disk_limits[box_id] = disk_bytes_max
 
     async def snapshot(self, box_id: str, checkpoint: str) -> int:
         """Implement the seam."""
@@ -185,7 +190,9 @@ class SimulatedMachine:
         return disk.disk_id if disk else None
 
     async def limit_disk(self, box_id: str, disk_bytes_max: int) -> None:
-        """Implement the seam: nothing is ever full here."""
+        """Implement the seam: kept, though nothing is ever full here."""
+        self.world.step()
+        self.world.disk_limits[box_id] = disk_bytes_max
 
     async def changes(self, box_id: str, old: str, new: str | None) -> Sequence[DiskChange]:
         """Implement the seam."""
@@ -267,6 +274,7 @@ class SimulatedMachine:
         known = self.world.running.get(start.box_id)
         running = known or Running(1000 + self.world.steps, self.world.steps)
         self.world.running[start.box_id] = running
+        self.world.limits[start.box_id] = start.limits
         return running
 
     async def stop(self, box_id: str, grace_ns: int) -> None:
@@ -313,7 +321,11 @@ class SimulatedMachine:
         return self.world.memory_available_share
 
     async def limit(self, box_id: str, limits: BoxLimits) -> None:
-        """Implement the seam: nothing is ever limited here."""
+        """Implement the seam: kept, though nothing is ever limited here."""
+        self.world.step()
+        if self.world.limits_fail:
+            raise Conflict("limit_below_use", "This machine was told to fail.")
+        self.world.limits[box_id] = limits
 
     async def usage(self, box_id: str) -> BoxUsage:
         """Implement the seam."""
