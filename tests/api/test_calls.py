@@ -185,3 +185,16 @@ def test_a_newer_sprites_client_may_say_more_than_is_known(served: Served) -> No
     body = {"name": "dev", "hue": "blue"}
     assert call(served, "POST", "/v1/boxes", body)[0] == 400
     assert call(served, "POST", "/v1/sprites", body)[0] == 201
+
+
+@pytest.mark.parametrize("prefix", ["%ff", "%f0%9f%92%a9", "%00"])
+def test_no_box_has_a_name_that_is_no_name(served: Served, prefix: str) -> None:
+    status, page, _ = call(served, "GET", f"/v1/boxes?prefix={prefix}")
+    assert (status, page["boxes"]) == (200, [])
+
+
+def test_a_variable_with_an_equals_sign_in_its_name_is_refused(served: Served) -> None:
+    call(served, "POST", "/v1/boxes", {"name": "dev"})
+    body = {"cmd": ["true"], "env": {"A=B": "c"}}
+    status, told, _ = call(served, "POST", "/v1/boxes/dev/run", body)
+    assert (status, told["error"]) == (400, "bad_environment")

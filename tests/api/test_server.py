@@ -136,6 +136,47 @@ def test_a_second_requests_headers_are_not_waited_for_either(tmp_path: Path) -> 
     tell(tmp_path, story, dataclasses.replace(LIMITS, header_wait_ns=10**8))
 
 
+def test_requests_that_do_not_wait_for_answers_are_cut(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        flood = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            said = await site.raw(flood)
+        assert said.count(b" 200 OK") < 100
+        assert (await site.call("GET", "/healthz", scope=None)).status == 200
+
+    tell(tmp_path, story)
+
+
+def test_unfinished_headers_have_a_limit_over_all_connections(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        begun = b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * (4 << 20)
+        held: list[asyncio.StreamWriter] = []
+        readers: list[asyncio.StreamReader] = []
+        for _ in range(20):
+            reader, writer = await asyncio.open_connection(*site.address)
+            writer.write(begun)
+            await writer.drain()
+            held.append(writer)
+            readers.append(reader)
+        said = await asyncio.gather(*(reader.read(12) for reader in readers))
+        assert b"HTTP/1.1 503" in said
+        for writer in held:
+            writer.close()
+
+    limits = dataclasses.replace(LIMITS, header_bytes_max=8 << 20, header_wait_ns=2 * 10**9)
+    tell(tmp_path, story, limits)
+
+
+def test_a_path_that_is_too_long_for_a_websocket_is_refused(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        head = b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+        data = await site.raw(head + b"Connection: Upgrade\r\n\r\n")
+        assert data.startswith(b"HTTP/1.1 414")
+
+    tell(tmp_path, story)
+
+
 def test_trailers_are_neither_kept_nor_endless(tmp_path: Path) -> None:
     async def story(site: Site) -> None:
         head = b"POST /v1/boxes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"

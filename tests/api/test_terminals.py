@@ -360,3 +360,39 @@ def test_sessions_at_once_do_not_mix(tmp_path: Path) -> None:
         assert results == [[b"\x01%d" % n, b"\x03\x00"] for n in range(20)]
 
     tell(tmp_path, story)
+
+
+async def raw_socket(site: Site) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open an exec's WebSocket by hand, for frames that no library sends."""
+    reader, writer = await asyncio.open_connection(*site.address)
+    head = f"GET {EXEC}?cmd=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    writer.write(f"{head}Authorization: Bearer {site.tokens['admin']}\r\n\r\n".encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "code"),
+    [
+        (b"\x02\x80\0\0\0\0", b"\x00\x80\0\0\0\0", 1009),  # a message of empty fragments
+        (b"", b"\x89\x80\0\0\0\0", 1008),  # pings
+        (b"", b"\x8a\x80\0\0\0\0", 1008),  # answers that nobody asked for
+    ],
+    ids=["fragments", "pings", "pongs"],
+)
+def test_a_flood_of_tiny_frames_is_cut(
+    tmp_path: Path, first: bytes, then: bytes, code: int
+) -> None:
+    async def story(site: Site) -> None:
+        reader, writer = await raw_socket(site)
+        writer.write(first + then * 20_000)
+        said = b""
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(1 << 16):
+                said += data
+        writer.close()
+        assert code.to_bytes(2, "big") in said or not said
+        await site.last.closed.wait()
+
+    tell(tmp_path, story)

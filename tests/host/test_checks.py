@@ -96,3 +96,13 @@ def test_all_checks_are_made_on_any_machine(tmp_path: Path):
 
     assert {"root", "kernel", "lxc", "control groups", "disk space", "network"} <= set(names)
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("size", "state"), [("1024\n", "warning"), ("65536\n", "ok"), (None, "ok")]
+)
+def test_a_table_that_one_box_can_fill_is_told(size: str | None, state: str) -> None:
+    check = checks.judge_shared("terminals", "kernel.pty.max", 65_536, lambda _: size)
+
+    assert check.state == state
+    assert ("sysctl -w kernel.pty.max=262144" in check.advice) == (state == "warning")

@@ -18,7 +18,7 @@ from skerry import accounts
 from skerry.api.errors import bad_method, mistake, response_of
 from skerry.api.logins import FailedLogins
 from skerry.api.routing import Call, Operation, Services, Socket
-from skerry.base import Clock, Denied, NotFound, SkerryError, Unauthorized
+from skerry.base import Clock, Denied, NotAvailable, NotFound, SkerryError, Unauthorized
 
 # What the Sprites SDKs look at to know which calls a server understands.
 PROTOCOL_VERSION = "0.0.1-rc46"
@@ -76,6 +76,10 @@ class Edge:
             except SkerryError as error:
                 await out.tell(error, scope)
             except _HANGING_UP:
+                raise
+            except asyncio.CancelledError:  # by the server alone, which ends what is under way
+                stopping = NotAvailable("stopping", "The daemon is being stopped. Try again soon.")
+                await out.tell(stopping, scope)
                 raise
             except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
                 await out.tell(mistake(error), scope)

@@ -127,7 +127,10 @@ def signal_number(name: str) -> int:
 async def run(call: Call) -> Response:
     """Run a command to its end and answer with all that it printed."""
     body = await call.body(wire.ExecRequest)
-    env = environment([f"{k}={v}".encode() for k, v in (body.env or {}).items()])
+    given = body.env or {}
+    if any("=" in name for name in given):
+        raise Invalid("bad_environment", "A variable's name holds no '='.")
+    env = environment([f"{k}={v}".encode() for k, v in given.items()])
     spec = ExecSpec(
         argv=checked_argv([_raw(word) for word in body.cmd]),
         env=env,

@@ -106,8 +106,13 @@ def entry_shape(entry: box_files.Entry) -> wire.Entry:
         is_dir=entry.kind == "directory",
         uid=entry.uid,
         gid=entry.gid,
-        target=shown(entry.target) if entry.target is not None else None,
+        target=entry.target if entry.target is not None and _is_text(entry.target) else None,
     )
+
+
+def _is_text(path: str) -> bool:
+    """Tell whether JSON can hold path as it is; one that it cannot would lead elsewhere."""
+    return shown(path) == path
 
 
 def _affected(result: box_files.TreeResult) -> wire.Affected:
@@ -218,7 +223,7 @@ async def scan(call: Call) -> Response:
     """List a directory; a file gives itself."""
     asked = call.query(Scanning)
 
-    def work(root: BoxRoot) -> tuple[str, tuple[box_files.Entry, ...]]:
+    def look(root: BoxRoot) -> tuple[str, tuple[box_files.Entry, ...]]:
         if asked.stat:
             entry = box_files.stat(root, asked.path, follow=False)
             return entry.path, (entry,)
@@ -227,9 +232,12 @@ async def scan(call: Call) -> Response:
             return where, box_files.list_tree(root, asked.path, pattern=asked.pattern)
         return where, box_files.list_directory(root, asked.path)
 
-    where, entries = await _with_root(call, asked, work)
-    shapes = [entry_shape(entry) for entry in entries]
-    return answer(wire.Listing(path=shown(where), entries=shapes, count=len(shapes)))
+    def work(root: BoxRoot) -> Response:
+        where, entries = look(root)
+        shapes = [entry_shape(entry) for entry in entries]  # here, for there may be very many
+        return answer(wire.Listing(path=shown(where), entries=shapes, count=len(shapes)))
+
+    return await _with_root(call, asked, work)
 
 
 async def remove(call: Call) -> Response:

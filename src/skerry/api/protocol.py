@@ -11,12 +11,14 @@ import socket
 import struct
 from typing import Any
 
+import httptools
 import msgspec
 import uvicorn
 import websockets.http11
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
+from websockets.frames import Frame
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
@@ -36,6 +38,13 @@ _PHRASES = {
 # httptools counts in a URL with 16 bits; a longer one is taken apart here.
 _URL_BYTES_PARSED_MAX = 65_535
 _HEAR_OUT_S = 2  # for what a client still sends that was refused
+_PIPELINED_MAX = 64  # requests that wait for the answer to the one before
+_TRAILER_BYTES_MAX = 16 * 1024
+# WebSocket frames cost the loop time whatever their size: they are read by the slice, and counted.
+_SLICE_BYTES = 8 * 1024
+_FRAGMENTS_MAX = 1024  # of one message
+_CONTROLS_PER_SECOND_MAX = 200
+_UNREAD_BYTES_MAX = 1 << 20  # of answers to pings
 _MESSAGE_BYTES_MAX = 10 << 20  # of one WebSocket message: the Sprites SDKs cap theirs there too
 
 # struct tcp_info of linux/tcp.h: the state, unanswered probes, unacknowledged segments, and for how long
@@ -46,17 +55,41 @@ _SILENT_MS_MAX = 45_000
 _PROBES_MAX = 3  # a peer that reads nothing is asked at growing intervals, up to two minutes
 
 
+class Unfinished:
+    """How many bytes of headers wait for their end, in all connections of one server."""
+
+    def __init__(self, size_max: int) -> None:
+        self._size_max = size_max
+        self._size = 0
+
+    def add(self, size: int) -> bool:
+        """Count size bytes more, or fewer; tell whether there is room for them."""
+        self._size += size
+        return self._size <= self._size_max
+
+
+class _TooManyAtOnceError(Exception):
+    """A connection sent more requests than it waits for answers to."""
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One HTTP connection."""
 
     def __init__(
-        self, config: uvicorn.Config, state: ServerState, limits: Limits, clock: Clock
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        limits: Limits,
+        clock: Clock,
+        unfinished: Unfinished,
     ) -> None:
         super().__init__(config, state, {})
         self._limits = limits
         self._clock = clock
+        self._unfinished = unfinished
         self.url = b""
         self._header_bytes = 0
+        self._trailer_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._leftover: asyncio.TimerHandle | None = None
         self._lost = asyncio.Event()
@@ -81,14 +114,30 @@ class HttpProtocol(HttpToolsProtocol):
         """Take in what came, as long as headers stay within their size."""
         if self.transport.is_closing() or self._is_refused:
             return
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except httptools.HttpParserUpgrade:
+            if not self._is_refused:
+                raise
         if self._deadline is not None and not self._is_refused:  # they are not complete
             self._header_bytes += len(data)
+            has_room = self._unfinished.add(len(data))
             if self._header_bytes > self._limits.header_bytes_max:
                 self._refuse_long()
+            elif not has_room:
+                self._refuse(503, "too_many_headers", "Too many requests begin at once. Try later.")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Become a WebSocket, unless the request was refused already."""
+        if not self._is_refused:
+            super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """Begin with a request's headers."""
+        if len(self.pipeline) > _PIPELINED_MAX:
+            # Whatever else this piece of data holds is not looked at.
+            self.transport.close()
+            raise _TooManyAtOnceError
         now_ns = self._clock.now_ns()
         date = email.utils.formatdate(now_ns // 10**9, usegmt=True).encode()
         self.server_state.default_headers = [(b"date", date)]
@@ -101,14 +150,14 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             super().on_header(name, value)
             return
-        self._header_bytes += len(name) + len(value)
-        if self._header_bytes > self._limits.header_bytes_max and not self._is_refused:
+        self._trailer_bytes += len(name) + len(value)
+        if self._trailer_bytes > _TRAILER_BYTES_MAX and not self._is_refused:
             self._refuse_long()
 
     def on_headers_complete(self) -> None:
         """Hand a request with its headers on."""
         self._stop_waiting()
-        self._header_bytes = 0
+        self._trailer_bytes = 0
         self._hand_on()
         self.scope[LOST] = self._lost  # pyright: ignore[reportGeneralTypeIssues] - ASGI lets a server add
 
@@ -154,10 +203,15 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(400, "bad_request", "This is no HTTP request. Check the client.")
 
     def _await_headers(self) -> None:
-        self._header_bytes = 0
+        self._forget_headers()
         self._deadline = self.loop.call_later(self._limits.header_wait_ns / 1e9, self._too_slow)
 
+    def _forget_headers(self) -> None:
+        self._unfinished.add(-self._header_bytes)
+        self._header_bytes = 0
+
     def _stop_waiting(self) -> None:
+        self._forget_headers()
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -199,6 +253,41 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state)
         self.conn = _Handshake(max_size=_MESSAGE_BYTES_MAX)
         self._lost = asyncio.Event()
+        self._controls = 0
+        self._second_began_s = 0.0
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take in a further piece of a message, of which there may be only so many."""
+        super().handle_cont(event)
+        if len(self.frames) > _FRAGMENTS_MAX:
+            self._cut(1009)
+
+    def handle_ping(self) -> None:
+        """Answer, a client that asks often or reads no answer by the end."""
+        super().handle_ping()
+        self._count_control()
+        if self.transport.get_write_buffer_size() > _UNREAD_BYTES_MAX:
+            self.transport.abort()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Take in an answer, asked for or not."""
+        super().handle_pong(event)
+        self._count_control()
+
+    def _count_control(self) -> None:
+        now_s = self.loop.time()
+        if now_s - self._second_began_s >= 1:
+            self._second_began_s, self._controls = now_s, 0
+        self._controls += 1
+        if self._controls > _CONTROLS_PER_SECOND_MAX:
+            self._cut(1008)
+
+    def _cut(self, code: int) -> None:
+        """Close, and look at nothing more of what came."""
+        if not self.transport.is_closing():
+            self.conn.send_close(code)
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell those who wait for it."""
@@ -214,7 +303,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; a handshake that cannot be read is refused."""
-        super().data_received(data)
+        for start in range(0, len(data), _SLICE_BYTES):
+            super().data_received(data[start : start + _SLICE_BYTES])
+            if self.transport.is_closing():
+                return
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             message = "The WebSocket handshake cannot be read: it has too many or too long headers."
             self.transport.write(refusal(431, "bad_handshake", message))

@@ -18,12 +18,14 @@ from skerry.api.edge import Edge
 from skerry.api.limits import Limits
 from skerry.api.protocol import (
     HttpProtocol,
+    Unfinished,
     WebSocketProtocol,
     allow_long_request_lines,
     is_lost,
 )
 from skerry.base import Invalid, NotAvailable
 
+_UNFINISHED_BYTES_MAX = 64 << 20  # of headers, over all connections
 _BACKLOG = 1024
 _STOP_WAIT_S = 3  # for what is under way to end by itself
 _CANCEL_WAIT_S = 2  # for what was cancelled then
@@ -59,7 +61,14 @@ async def serve(
         raise
     host, port = tcp.getsockname()[:2]
     factories = [
-        functools.partial(HttpProtocol, _config(edge, limits), state, limits, edge.clock)
+        functools.partial(
+            HttpProtocol,
+            _config(edge, limits),
+            state,
+            limits,
+            edge.clock,
+            Unfinished(_UNFINISHED_BYTES_MAX),
+        )
         for edge, state in zip((public, private), states, strict=True)
     ]
     servers = (

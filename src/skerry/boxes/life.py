@@ -346,6 +346,8 @@ async def purge(boxes: Boxes, which: str) -> None:
 
 def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[BoxView]:
     """Return boxes whose name begins with prefix, from past `after` on, in the order of names."""
+    if not (prefix + after).isascii():  # as all names are
+        return []
     rows = boxes.database.read(lambda c: store.living_boxes(c, prefix, after, count_max))
     return [boxes.view(box) for box in rows]
 

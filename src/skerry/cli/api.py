@@ -1,11 +1,14 @@
 """`skerry api`: one request to the API, for what has no command of its own."""
 
 import argparse
+import re
 import sys
 
 from skerry.cli import stdio
 from skerry.cli.connection import connect
 from skerry.cli.parser import Parser, WrongUsage
+
+_PATH = re.compile(r"/[!-~]*")
 
 
 def declare_api(parser: Parser) -> None:
@@ -18,8 +21,8 @@ def declare_api(parser: Parser) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Send the request and write the body of the answer to stdout as it is."""
-    if not options.path.startswith("/"):
-        raise WrongUsage("bad_path", "A path begins with /, such as /v1/boxes.")
+    if not _PATH.fullmatch(options.path):
+        raise WrongUsage("bad_path", "Write an encoded path such as /v1/boxes?prefix=a%20b.")
     body = sys.stdin.buffer.read() if options.body == "-" else None
     if options.body is not None and body is None:
         body = options.body.encode()

@@ -13,7 +13,8 @@ def declare_token(parser: Parser) -> None:
     create.argument("name", metavar="NAME", help="what it is for")
     create.argument(
         "--scope", action="append", choices=("read", "write", "admin"),
-        help="what it may do; may be repeated (default: read and write)",
+        help="what it may do: read is every file of every box too; may be repeated "
+        "(default: read and write)",
     )  # fmt: skip
     parser.command("list", "List tokens, without their secrets", _list)
     revoke = parser.command("revoke", "Make tokens worthless", _revoke)

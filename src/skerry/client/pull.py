@@ -73,8 +73,11 @@ class _Puller:
         for entry in entries:
             if entry.name in ("", ".", "..") or "/" in entry.name or "\0" in entry.name:
                 raise Failed("bad_answer", f"{remote} holds a name that no file has.")
-            if entry.type == "symlink" and entry.target is not None:
-                self._link(entry.target, directory, entry.name)
+            if entry.type == "symlink":
+                if entry.target is None:
+                    self.skipped.append(f"{entry.path}: it leads to a name that is no UTF-8")
+                else:
+                    self._link(entry.target, directory, entry.name)
             elif entry.type not in ("file", "directory"):
                 self.skipped.append(f"{entry.path}: no file and no directory")
 

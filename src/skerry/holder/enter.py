@@ -161,6 +161,9 @@ def _open_terminal(request: Request) -> list[int]:
         fcntl.ioctl(main, kernel.TIOCSWINSZ, kernel.window_size(request.rows, request.columns))
         fcntl.ioctl(end, kernel.TIOCSCTTY, 0)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            text = "The host has no terminal left (kernel.pty.max): its boxes use them all."
+            raise Refusal("terminal_unavailable", text) from error
         raise Refusal(
             "terminal_unavailable",
             f"The box gives no terminal: /dev/pts/ptmx in it: {error.strerror}. Run the command "

@@ -26,6 +26,7 @@ _LXC_MIN = (5, 0)  # the first with idmapped roots
 _SECCOMP_MIN = (2, 5)
 _OPEN_FILES_MIN = 4096  # a box with its sessions takes the daemon a handful, a busy API hundreds
 _INOTIFY_GOOD = 1024  # Linux gives root 128 in all, and the boxes of one machine share root's
+_PTYS_GOOD = 65_536
 _COMMAND_TIMEOUT_NS = 10 * 10**9
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
@@ -73,6 +74,8 @@ def check_machine(data_directory: str) -> list[Check]:
         lambda: judge_disk_space(_free_bytes(data_directory)),
         lambda: judge_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1]),
         lambda: judge_inotify(_read("/proc/sys/fs/inotify/max_user_instances")),
+        lambda: judge_shared("terminals", "kernel.pty.max", _PTYS_GOOD, _sysctl),
+        lambda: judge_shared("neighbours", "net.ipv4.neigh.default.gc_thresh3", 16_384, _sysctl),
         _check_network,
         lambda: judge_apparmor(
             _read("/sys/module/apparmor/parameters/enabled"),
@@ -214,6 +217,22 @@ def judge_inotify(instances: str | None) -> Check:
         "Run `sysctl -w fs.inotify.max_user_instances=65536`, and put it into /etc/sysctl.d."
     )
     return Check("file watches", "warning", f"{instances} inotify instances", advice)
+
+
+def judge_shared(name: str, key: str, good: int, read: Callable[[str], str | None]) -> Check:
+    """Judge a kernel table that one box can fill for all: read gives the size of a sysctl key."""
+    found = read(key)
+    if found is None or int(found) >= good:
+        return Check(name, "ok", f"up to {found}" if found else "not limited here")
+    advice = (
+        "One box can use up all of them, and then the host and all other boxes have none. "
+        f"Run `sysctl -w {key}={good * 4}`, and put it into /etc/sysctl.d."
+    )
+    return Check(name, "warning", f"up to {found}", advice)
+
+
+def _sysctl(key: str) -> str | None:
+    return _read("/proc/sys/" + key.replace(".", "/"))
 
 
 def judge_network(obstacles: list[str]) -> Check:

@@ -87,6 +87,8 @@ def import_image(
     Raises NotFound(no_such_path), Invalid(bad_image), TooLarge(image_too_large),
     LimitReached(disk_full), NotAvailable(command_missing).
     """
+    if "\0" in path:
+        raise Invalid("bad_path", "A path holds no NUL.")
     budget = Budget(bytes_max, members_max, progress)
     if os.path.commonpath((os.path.realpath(path), os.path.realpath(tree))) == os.path.realpath(
         path

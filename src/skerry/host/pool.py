@@ -19,7 +19,8 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -30,6 +31,8 @@ from skerry.host.rooted import held
 from skerry.host.seam import BoxDisk, DiskChange
 
 CHANGES_MAX = 100_000
+_CLEANED_AFTER_S = 60.0  # what was deleted longer ago is free by itself
+_CLEANINGS_MAX, _CLEANING_PAUSE_S = 6, 1.0
 _DISK, _CHECKPOINTS = "disk", "checkpoints"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,6 +52,7 @@ class Pool:
         self._top = top
         self._is_mounted_here = is_mounted_here
         self._scratch_numbers = itertools.count()
+        self._freed_at_s = -_CLEANED_AFTER_S
 
     @classmethod
     def open(cls, data: Path, *, directory: Path | None, size_bytes: int | None) -> Self:
@@ -96,7 +100,7 @@ class Pool:
     def clone_image(self, image_id: str, box_id: str, disk_bytes_max: int) -> None:
         """Implement the seam. Raises NotFound(no_such_disk), LimitReached(pool_full)."""
         with explained(), self._open("images", image_id) as source:
-            self._make_disk(source, box_id, disk_bytes_max)
+            self._patiently(lambda: self._make_disk(source, box_id, disk_bytes_max))
 
     def clone_disk(
         self, source_id: str, checkpoint: str | None, box_id: str, disk_bytes_max: int
@@ -106,7 +110,7 @@ class Pool:
         Raises NotFound(no_such_disk), Conflict(nested_subvolumes), LimitReached(pool_full).
         """
         with explained(), self._open(*_where(source_id, checkpoint)) as source:
-            self._make_disk(source, box_id, disk_bytes_max)
+            self._patiently(lambda: self._make_disk(source, box_id, disk_bytes_max))
 
     def snapshot(self, box_id: str, checkpoint: str) -> int:
         """Implement the seam.
@@ -188,6 +192,7 @@ class Pool:
                 # First, and so before the directory that it is named by. A full box can then be
                 # made writable again too, if there are subvolumes in it to delete.
                 disk_limits.forget(self._top, disk_limits.group_of(self._top, box))
+            self._freed_at_s = time.monotonic()
             # Then the disk: a box without one is a box that is being deleted.
             btrfs.delete_tree(box, _DISK)
             with contextlib.suppress(NotFound), self._open("boxes", box_id, _CHECKPOINTS) as kept:
@@ -359,6 +364,25 @@ class Pool:
         btrfs_quota.create_group(self._top, group)  # a box older than quotas has none
         return group
 
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """Do work; where there is no room, but some was freed lately, let btrfs give it back first.
+
+        The kernel's cleaner wakes with each commit and frees what it then may, two commits later.
+        Raises OSError.
+        """
+        for _ in range(_CLEANINGS_MAX):
+            try:
+                work()
+            except OSError as error:
+                freed_ago_s = time.monotonic() - self._freed_at_s
+                if error.errno != errno.ENOSPC or freed_ago_s > _CLEANED_AFTER_S:
+                    raise
+                btrfs.sync(self._top)
+                time.sleep(_CLEANING_PAUSE_S)
+            else:
+                return
+        work()
+
     def _make_disk(self, source: int, box_id: str, disk_bytes_max: int) -> None:
         try:
             with self._open("boxes") as boxes, contextlib.suppress(FileExistsError):
@@ -437,6 +461,7 @@ class Pool:
             self._open(*place[:-1]) as directory,
         ):
             btrfs.delete_tree(directory, place[-1])
+            self._freed_at_s = time.monotonic()
 
 
 def _open_btrfs(path: Path) -> int:
