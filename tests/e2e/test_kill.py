@@ -29,7 +29,11 @@ def leftovers(program: Program) -> dict[str, set[str]]:
         ["pgrep", "-af", "lxc monitor"], capture_output=True, text=True, check=False
     ).stdout.splitlines()
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    links = subprocess.run(
+        ["ip", "-br", "link"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     return {
+        "links": {line.split("@")[0] for line in links if line.startswith(f"sk{INSTANCE}-")},
         "disks": {path.name for path in pool.iterdir()},
         "control groups": {g.split(f"/{INSTANCE}/")[1].split("/")[0] for g in groups},
         "monitors": {m.split()[-1] for m in monitors if str(program.data) in m or INSTANCE in m},
@@ -53,6 +57,8 @@ def check_truth(program: Program) -> None:
     assert found["disks"] == listed | in_trash
     assert found["control groups"] == listed
     assert found["monitors"] == listed
+    while len(leftovers(program)["links"]) != len(listed):
+        pass  # the kernel takes a closed namespace apart in its own time
     assert found["mounts"] == {str(program.data / "pool")}
 
 

@@ -31,27 +31,50 @@ def hold_instance(instance: str) -> Generator[None]:
 
     Its control groups, links and rules carry that name. Raises NotAvailable(already_running).
     """
-    _RUN_DIRECTORY.mkdir(mode=0o700, exist_ok=True)
+    _RUN_DIRECTORY.mkdir(mode=0o755, exist_ok=True)
+    path = _RUN_DIRECTORY / f"{instance}.lock"
     with _hold(
-        _RUN_DIRECTORY / f"{instance}.lock",
+        path,
         f"A daemon called {instance!r} runs on this machine already. Stop it, or give this one "
         "another --instance and --network.",
     ):
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _hold(path: Path, refusal: str) -> Generator[None]:
-    # The kernel lets go of it when the process ends, however it ends: a crash leaves nothing.
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    # The kernel lets go of it when the process ends, however it ends: a crash leaves no lock.
+    lock = _open_locked(path, refusal)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotAvailable("already_running", refusal) from None
         yield
     finally:
         os.close(lock)
+
+
+def _open_locked(path: Path, refusal: str) -> int:
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_still_at(lock, path):  # else whoever held it has just removed it
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise NotAvailable("already_running", refusal) from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+
+
+def _is_still_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def prepare_process() -> None:
