@@ -6,6 +6,7 @@ The only place that knows every part. What each part does, it does not know.
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -14,9 +15,9 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from skerry import accounts, api, boxes
+from skerry import accounts, api, boxes, metering
 from skerry.api import Services
-from skerry.base import SkerryError
+from skerry.base import NANO, SkerryError
 from skerry.config import Settings
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
@@ -62,7 +63,13 @@ async def _run_parts(
     """Serve, with the loops beside it, until stop; then finish what has begun."""
     context = services.boxes
     public, private = api.build(services)
-    loops = (boxes.keep_watch, boxes.empty_trash, boxes.keep_ready, boxes.keep_asleep)
+    loops = (
+        boxes.keep_watch,
+        boxes.empty_trash,
+        boxes.keep_ready,
+        boxes.keep_asleep,
+        boxes.keep_metering,
+    )
     async with _first_error(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(context)) for loop in loops]
         tasks.append(group.create_task(machine.serve_names()))
@@ -131,7 +138,18 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
     clock = SystemClock()
     database = Database.open(
         settings.data / DATABASE,
-        {"boxes": boxes.MIGRATIONS, "accounts": accounts.MIGRATIONS},
+        {
+            "boxes": boxes.MIGRATIONS,
+            "accounts": accounts.MIGRATIONS,
+            "metering": metering.MIGRATIONS,
+        },
+    )
+    meter = metering.Meter(
+        database=database,
+        clock=clock,
+        books=metering.price_books(own_machine_of(settings)),
+        interval_ns=settings.meter_interval_ns,
+        keep_ns=settings.usage_keep_ns,
     )
     try:
         context = boxes.Boxes(
@@ -140,11 +158,13 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
             clock=clock,
             entropy=entropy,
             rules=rules_of(settings),
+            meter=meter,
         )
         await boxes.recover(context)
         yield Services(
             boxes=context,
             accounts=accounts.Accounts(database=database, clock=clock, entropy=entropy),
+            meter=meter,
             limits=limits_of(settings),
             instance=settings.instance,
             doctor=lambda: [
@@ -153,6 +173,20 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
         )
     finally:
         database.close()
+
+
+def own_machine_of(settings: Settings) -> metering.OwnMachine:
+    """Return what this machine costs its owner, by the settings and by what it has."""
+    return metering.OwnMachine(
+        price_nanodollars=round(settings.machine_price * NANO),
+        years=settings.machine_years,
+        watts_idle=settings.machine_watts_idle,
+        watts_busy=settings.machine_watts_busy,
+        power_price_nanodollars_per_kwh=round(settings.power_price * NANO),
+        cpus=os.cpu_count() or 1,
+        memory_bytes=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        disk_bytes=shutil.disk_usage(settings.data).total,
+    )
 
 
 def rules_of(settings: Settings) -> boxes.Rules:

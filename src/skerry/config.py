@@ -92,6 +92,17 @@ class Settings:
     memory_low_percent: float = _setting(
         10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
     )
+    meter_interval_ns: int = _setting(
+        30 * _SECOND_NS, "how often boxes are read for the meter", _SECOND_NS, _HOUR_NS
+    )
+    usage_keep_ns: int = _setting(
+        400 * 24 * _HOUR_NS, "how long use is kept by the hour", 32 * 24 * _HOUR_NS
+    )
+    machine_price: float = _setting(0.0, "what this machine cost, in dollars, for bills")
+    machine_years: float = _setting(5.0, "how long it is to last, in years", 0.1, 100)
+    machine_watts_idle: float = _setting(0.0, "the power it takes while idle, in watts")
+    machine_watts_busy: float = _setting(0.0, "the power it takes while busy, in watts")
+    power_price: float = _setting(0.0, "what a kilowatt hour costs, in dollars")
     apt_mirror: str = _setting("", "Debian mirror for building images; empty is the usual one")
 
 

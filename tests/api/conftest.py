@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from skerry import accounts, api, boxes
+from skerry import accounts, api, boxes, metering
 from skerry.accounts import Accounts
 from skerry.host.database import Database
 from skerry.testing import House
@@ -23,6 +23,7 @@ class Served:
     tokens: dict[str, str]
     house: House
     limits: api.Limits
+    meter: metering.Meter
 
 
 LIMITS = api.Limits(
@@ -43,18 +44,26 @@ async def _serve(
     house = House(folder)
     async with house.open() as context:
         await boxes.build_image(context, "base", "base", lambda _: None)
-        database = Database.open(folder / "accounts.db", {"accounts": accounts.MIGRATIONS})
+        database = Database.open(
+            folder / "accounts.db",
+            {"accounts": accounts.MIGRATIONS, "metering": metering.MIGRATIONS},
+        )
         known = Accounts(database=database, clock=house.clock, entropy=house.entropy)
         tokens = {
             scope: (await accounts.create(known, scope, (scope,)))[1]
             for scope in ("read", "write", "admin")
         }
+        meter = metering.Meter(
+            database=database, clock=house.clock,
+            books=metering.price_books(metering.OwnMachine()),
+            interval_ns=30 * 10**9, keep_ns=90 * 24 * metering.HOUR_NS,
+        )  # fmt: skip
         services = api.Services(
-            boxes=context, accounts=known, limits=LIMITS, instance="test", doctor=list
+            boxes=context, accounts=known, meter=meter, limits=LIMITS, instance="test", doctor=list
         )
 
         def ready(url: str) -> None:
-            told.append(Served(url, folder / "admin.sock", tokens, house, LIMITS))
+            told.append(Served(url, folder / "admin.sock", tokens, house, LIMITS, meter))
             up.set()
 
         await api.serve(

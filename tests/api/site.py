@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from skerry import accounts, api, boxes
+from skerry import accounts, api, boxes, metering
 from skerry.accounts import Accounts
 from skerry.base import NotFound
 from skerry.host.database import Database
@@ -156,6 +156,7 @@ class Site:
     tokens: dict[str, str]
     stop: asyncio.Event
     socket_path: Path
+    meter: metering.Meter
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -234,14 +235,22 @@ async def serving(folder: Path, limits: api.Limits) -> AsyncGenerator[Site]:
         context.machine = machine
         await boxes.build_image(context, "base", "base", lambda _: None)
         await boxes.create(context, boxes.CreateSpec(name="dev"))
-        database = Database.open(folder / "accounts.db", {"accounts": accounts.MIGRATIONS})
+        database = Database.open(
+            folder / "accounts.db",
+            {"accounts": accounts.MIGRATIONS, "metering": metering.MIGRATIONS},
+        )
         known = Accounts(database=database, clock=house.clock, entropy=house.entropy)
         tokens = {
             scope: (await accounts.create(known, scope, (scope,)))[1]
             for scope in ("read", "write", "admin")
         }
+        meter = metering.Meter(
+            database=database, clock=house.clock,
+            books=metering.price_books(metering.OwnMachine()),
+            interval_ns=30 * 10**9, keep_ns=90 * 24 * metering.HOUR_NS,
+        )  # fmt: skip
         services = api.Services(
-            boxes=context, accounts=known, limits=limits, instance="test", doctor=list
+            boxes=context, accounts=known, meter=meter, limits=limits, instance="test", doctor=list
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()
@@ -253,7 +262,7 @@ async def serving(folder: Path, limits: api.Limits) -> AsyncGenerator[Site]:
             )
         )  # fmt: skip
         await asyncio.wait([server, ready], return_when=asyncio.FIRST_COMPLETED)
-        site = Site(ready.result(), machine, context, tokens, stop, path)
+        site = Site(ready.result(), machine, context, tokens, stop, path, meter)
         site.headers = {"Authorization": f"Bearer {tokens['write']}"}
         try:
             yield site

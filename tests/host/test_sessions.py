@@ -403,7 +403,7 @@ def test_two_clients_share_a_session(box: LiveBox) -> None:
 def test_a_box_has_no_more_sessions_than_it_may(box: LiveBox) -> None:
     async def work() -> None:
         here = Path(box.sessions) / box.box_id
-        await until(lambda: not os.listdir(here))
+        await until(lambda: not here.exists() or not os.listdir(here))
         async with opened(box, rules=SessionRules(sessions_max=1)) as sessions:
             link = await begin(sessions, box, "cat", stdin=True)
             with pytest.raises(SkerryError) as caught:
@@ -411,7 +411,7 @@ def test_a_box_has_no_more_sessions_than_it_may(box: LiveBox) -> None:
             assert caught.value.code == "sessions_limit"
             await link.write_eof()
             assert (await collect(link))[2] == Exit(0)
-            await until(lambda: not os.listdir(here))
+            await until(lambda: not here.exists() or not os.listdir(here))
             assert (await collect(await begin(sessions, box, "true")))[2] == Exit(0)
 
     run(work())

@@ -12,6 +12,7 @@ from skerry.api import (
     execs,
     files,
     images,
+    metering,
     sleeping,
     terminals,
     watching,
@@ -29,6 +30,7 @@ _OPERATIONS = (
     *checkpoints.OPERATIONS,
     *images.OPERATIONS,
     *sleeping.OPERATIONS,
+    *metering.OPERATIONS,
     *control.OPERATIONS,
 )
 _SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS)

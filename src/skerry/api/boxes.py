@@ -95,7 +95,9 @@ async def create(call: Call) -> Response:
             disk_bytes=config.storage_gb << 30 if config.storage_gb else None,
         )
     sleep = sleep_rule(body.sleep)
-    spec = CreateSpec(body.name, body.image, limits, body.labels, body.environment, sleep)
+    spec = CreateSpec(
+        body.name, body.image, limits, body.labels, body.environment, sleep, call.account
+    )
     return answer(box_shape(await boxes.create(call.boxes, spec)), 201)
 
 
@@ -202,7 +204,9 @@ async def fork(call: Call) -> Response:
     name = boxes.made_up_name(call.boxes) if body.name is None else body.name
     names = [name] if body.count == 1 else [f"{name}-{n}" for n in range(body.count)]
     labels = tuple(body.labels) if body.labels is not None else None
-    forks = await boxes.fork(call.boxes, call.path("name"), body.checkpoint, names, labels)
+    forks = await boxes.fork(
+        call.boxes, call.path("name"), body.checkpoint, names, labels, call.account
+    )
     return answer([box_shape(view) for view in forks], 201)
 
 

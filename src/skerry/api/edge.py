@@ -19,6 +19,7 @@ from skerry.api.errors import bad_method, mistake, response_of
 from skerry.api.logins import FailedLogins
 from skerry.api.routing import Call, Operation, Services, Socket
 from skerry.base import Clock, Denied, NotAvailable, NotFound, SkerryError, Unauthorized
+from skerry.boxes import LOCAL
 
 # What the Sprites SDKs look at to know which calls a server understands.
 PROTOCOL_VERSION = "0.0.1-rc46"
@@ -88,17 +89,18 @@ class Edge:
 
     async def answer(self, operation: Operation, scope: Scope, receive: Receive) -> Response:
         """Return the response to a call, if whoever asks may make it."""
-        await self._authorize(scope, operation.scope)
-        return await operation.handler(Call(Request(scope, receive), self._services))
+        account = await self._authorize(scope, operation.scope)
+        return await operation.handler(Call(Request(scope, receive), self._services, account))
 
     async def converse(self, each: Socket, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, if whoever asks may open it."""
         await self._authorize(scope, each.scope)
         await each.handler(WebSocket(scope, receive, send), self._services)
 
-    async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> None:
+    async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> str:
+        """Return the account of whoever asks. Raises Unauthorized, Denied."""
         if self._trusted or needed is None:
-            return
+            return LOCAL
         client = scope["client"][0] if scope.get("client") else "unknown"
         header = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
         kind, _, text = header.decode("latin-1").partition(" ")
@@ -118,6 +120,7 @@ class Edge:
                 "scope_missing", f"The token {token.name!r} may not do this: it needs {needed}.",
                 {"needed": needed},
             )  # fmt: skip
+        return token.name
 
 
 class _OnePath:

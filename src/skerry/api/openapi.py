@@ -127,6 +127,8 @@ def _responses(operation: Operation, schema_of: dict[Any, Any]) -> dict[str, Any
         content = {"content": {operation.content: {"schema": schema_of[operation.answer]}}}
     elif operation.status not in (204, 404, 501):
         content = {"content": {operation.content: {"schema": {}}}}
+    if operation.also is not None:
+        content.setdefault("content", {})[operation.also] = {"schema": {}}
     told = {str(operation.status): {"description": _REASONS[operation.status], **content}}
     if operation.content == "application/octet-stream" and operation.method == "GET":
         told["206"] = {"description": _REASONS[206], **content}

@@ -19,6 +19,7 @@ from skerry.accounts import Accounts, Scope
 from skerry.api.limits import Limits
 from skerry.base import Invalid, NotAvailable, TooLarge
 from skerry.boxes import Boxes
+from skerry.metering import Meter
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _JSON = msgspec.json.Encoder()
@@ -33,15 +34,20 @@ class Services:
 
     boxes: Boxes
     accounts: Accounts
+    meter: Meter
     limits: Limits
     instance: str
     doctor: Callable[[], Sequence[Mapping[str, str]]]
 
 
 class Call:
-    """One request: who it is from is settled, what it asks for is read on demand."""
+    """One request: who it is from is settled, what it asks for is read on demand.
 
-    def __init__(self, request: Request, services: Services) -> None:
+    account: the name of the token that was sent.
+    """
+
+    def __init__(self, request: Request, services: Services, account: str) -> None:
+        self.account = account
         self.request = request
         self.services = services
 
@@ -143,7 +149,7 @@ class Operation:
 
     path: below `/v1`; one that begins with `/boxes` answers under `/sprites` too. scope: what a
     token needs, None for anybody. query, body, answer: msgspec shapes (answer may be a list of
-    one). content: the type of an answer that is no JSON. errors: statuses beside those that every
+    one). content: the type of an answer that is no JSON; also: another in which it can be had. errors: statuses beside those that every
     call may have. documented: whether the OpenAPI document tells of it.
     """
 
@@ -159,6 +165,7 @@ class Operation:
     answer: Any = None
     status: int = 200
     content: str = "application/json"
+    also: str | None = None
     errors: Sequence[int] = field(default=())
     documented: bool = True
 

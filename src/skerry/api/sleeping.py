@@ -45,6 +45,7 @@ async def why(call: Call) -> Response:
             status=told.status,
             reasons=list(told.reasons),
             last_sign=told.last_sign,
+            budget=told.budget,
             idle_seconds=told.idle_ns / 1e9,
             warm_after=_after(told.rule.warm_after_ns),
             cold_after=_after(told.rule.cold_after_ns),

@@ -14,6 +14,7 @@ from skerry.base.errors import (
     Unauthorized,
 )
 from skerry.base.ids import ID_PATTERN, new_id
+from skerry.base.money import NANO, exact_dollars, format_dollars, nanodollars
 from skerry.base.names import box_name, checkpoint_name, image_name, random_box_name
 from skerry.base.time import Clock, rfc3339
 from skerry.base.units import (
@@ -26,6 +27,7 @@ from skerry.base.units import (
 
 __all__ = [
     "ID_PATTERN",
+    "NANO",
     "Clock",
     "Conflict",
     "Denied",
@@ -41,9 +43,12 @@ __all__ = [
     "box_name",
     "checkpoint_name",
     "duration_ns",
+    "exact_dollars",
+    "format_dollars",
     "format_duration",
     "format_size",
     "image_name",
+    "nanodollars",
     "new_id",
     "random_box_name",
     "rfc3339",

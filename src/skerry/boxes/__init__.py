@@ -47,7 +47,9 @@ from skerry.boxes.life import (
     update,
     usage,
 )
+from skerry.boxes.metered import keep_metering
 from skerry.boxes.model import (
+    LOCAL,
     Box,
     BoxChange,
     BoxView,
@@ -64,6 +66,7 @@ from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
 
 __all__ = [
+    "LOCAL",
     "MIGRATIONS",
     "Box",
     "BoxChange",
@@ -101,6 +104,7 @@ __all__ = [
     "import_image",
     "is_disk_full",
     "keep_asleep",
+    "keep_metering",
     "keep_ready",
     "keep_watch",
     "list_checkpoints",

@@ -17,6 +17,7 @@ from skerry.boxes.idle import settle_rule
 from skerry.boxes.model import Box, BoxView, Image, Rules, Status
 from skerry.host.database import Database
 from skerry.host.seam import Machine, Running
+from skerry.metering import Meter
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -81,6 +82,7 @@ class Boxes:
     clock: Clock
     entropy: Callable[[int], bytes]
     rules: Rules
+    meter: Meter | None = None
     running: dict[str, Running] = field(default_factory=dict[str, Running])
     signs: dict[str, Signs] = field(default_factory=dict[str, Signs])
     turns: Turns = field(default_factory=Turns)

@@ -4,9 +4,9 @@ import asyncio
 import dataclasses
 
 from skerry.base import Invalid, box_name, new_id
-from skerry.boxes import checkpoints, life
+from skerry.boxes import checkpoints, life, metered
 from skerry.boxes.context import Boxes, together, whole
-from skerry.boxes.model import Box, BoxView, check_labels
+from skerry.boxes.model import LOCAL, Box, BoxView, check_labels
 
 FORKS_MAX = 1000  # as the wire shapes have it
 _AT_ONCE = 8  # more starts at a time only wait for each other in the kernel
@@ -19,6 +19,7 @@ async def fork(
     checkpoint: str | None,
     names: list[str],
     labels: tuple[str, ...] | None = None,
+    account: str = LOCAL,
 ) -> list[BoxView]:
     """Make new boxes from source, each with an identity of its own; if one fails, none.
 
@@ -33,11 +34,17 @@ async def fork(
     if checkpoint is not None:
         checkpoints.find_checkpoint(boxes, source, checkpoint)
     life.check_room(boxes, len(names))
+    metered.check_budget(boxes, "", account)
     labels = origin.labels if labels is None else check_labels(labels)
     with boxes.coming(names):
         forks: list[Box] = []
         try:
-            forks.extend(_forked(boxes, origin, name, checkpoint, labels) for name in names)
+            forks.extend(
+                dataclasses.replace(
+                    _forked(boxes, origin, name, checkpoint, labels), account=account
+                )
+                for name in names
+            )
             await _make_all(boxes, origin, checkpoint, forks)
         except BaseException:
             boxes.slots.difference_update(box.slot for box in forks)

@@ -13,7 +13,7 @@ from skerry.base import (
     new_id,
     random_box_name,
 )
-from skerry.boxes import store
+from skerry.boxes import metered, store
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.idle import PartialSleepRule, change_rule
 from skerry.boxes.model import (
@@ -41,12 +41,17 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
     name = box_name(spec.name) if spec.name is not None else made_up_name(boxes)
     image = boxes.find_image(spec.image or boxes.rules.default_image)
     check_room(boxes, 1)
+    metered.check_budget(boxes, "", spec.account)
     limits = settle_limits(spec.limits, boxes.rules.default_limits)
     with boxes.coming([name]):
         ready = _take_ready(boxes, image.image_id)
         box = _new_box(boxes, name, image.name, limits, ready)
         box = dataclasses.replace(
-            box, labels=labels, environment={**image.environment, **environment}, sleep=sleep
+            box,
+            labels=labels,
+            environment={**image.environment, **environment},
+            sleep=sleep,
+            account=spec.account,
         )
         if ready is not None:
             await _claim(boxes, box, ready)
@@ -160,6 +165,7 @@ async def make(
 
 async def _start(boxes: Boxes, box: Box) -> None:
     boxes.running[box.box_id] = await boxes.machine.start(start_of(box))
+    metered.note_soon(boxes, box)
 
 
 async def unmake(boxes: Boxes, box: Box) -> None:
@@ -191,13 +197,19 @@ async def wake(boxes: Boxes, box: Box) -> None:
 
 
 async def start_held(boxes: Boxes, box: Box) -> None:
-    """Start or thaw box unless it runs. The caller holds its turn."""
+    """Start or thaw box unless it runs. The caller holds its turn.
+
+    Raises LimitReached(budget_reached), NotAvailable(box_start_failed).
+    """
+    if boxes.status(box.box_id) != "running":
+        metered.check_budget(boxes, box.box_id, box.account)
     signs = boxes.signs_of(box.box_id)
     signs.seen(boxes.clock.monotonic_ns(), "it was woken")
     if box.box_id in boxes.running:
         if signs.frozen_at_ns is not None:
             await boxes.machine.thaw(box.box_id)
             signs.frozen_at_ns = None
+            metered.note_soon(boxes, box)
         return
     signs.frozen_at_ns = None
     await boxes.machine.give_identity(box.box_id, box.name, fresh=False)
@@ -208,6 +220,7 @@ async def start_held(boxes: Boxes, box: Box) -> None:
 
 async def stop_held(boxes: Boxes, box: Box, grace_ns: int) -> None:
     """Stop box; SIGTERM first, SIGKILL after grace_ns. The caller holds its turn."""
+    await metered.note(boxes, box)
     try:
         await boxes.machine.stop(box.box_id, grace_ns)
     finally:  # if it failed half way, the next use finds out what still runs
@@ -342,6 +355,7 @@ async def purge(boxes: Boxes, which: str) -> None:
         await boxes.database.write(lambda c: store.delete_box(c, box.box_id))
         boxes.slots.discard(box.slot)
         boxes.signs.pop(box.box_id, None)
+    await metered.forget(boxes, box_id)
 
 
 def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[BoxView]:

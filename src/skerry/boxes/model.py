@@ -18,6 +18,7 @@ Status: TypeAlias = Literal["running", "warm", "cold"]
 SLOT_FIRST = 2  # 0 is the network's own address, 1 the gateway's
 LABELS_MAX = 32
 ENVIRONMENT_MAX = 256
+LOCAL = "local"  # the account of the administrator on the machine itself
 _AS_SETTINGS_SAY = PartialSleepRule()
 _FULL_WITHIN_BYTES = 1 << 20  # the quota ends a write before the last block is taken
 
@@ -26,7 +27,8 @@ _FULL_WITHIN_BYTES = 1 << 20  # the quota ends a write before the last block is 
 class Box:
     """A persistent computer as the database knows it. Whether it runs is the machine's to say.
 
-    limits_pending: the machine may still hold it to other limits than these.
+    limits_pending: the machine may still hold it to other limits than these. account: who made it,
+    and so whose it is in usage and budgets.
     """
 
     box_id: str
@@ -45,6 +47,7 @@ class Box:
     purge_at_ns: int | None = None
     sleep: PartialSleepRule = _AS_SETTINGS_SAY
     limits_pending: bool = False
+    account: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class CreateSpec:
     labels: Sequence[str] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     sleep: PartialSleepRule = _AS_SETTINGS_SAY
+    account: str = LOCAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skerry.base import Conflict, SkerryError
-from skerry.boxes import life, store
+from skerry.boxes import life, metered, store
 from skerry.boxes.context import Boxes, Signs, whole
 from skerry.boxes.idle import (
     CPU_IDLE_SHARE,
@@ -30,11 +30,13 @@ _SAMPLE_EVERY_NS = 3 * 10**9
 class Wakefulness:
     """Why a box is awake, or when it goes to sleep. Times in nanoseconds.
 
-    change_in_ns: until its next state, next_status; both None while something keeps it.
+    change_in_ns: until its next state, next_status; both None while something keeps it. budget: why
+    it may not wake, or will be put to sleep at once.
     """
 
     status: Status
     reasons: Sequence[str]
+    budget: str | None
     last_sign: str
     idle_ns: int
     rule: SleepRule
@@ -52,6 +54,7 @@ async def why(boxes: Boxes, name: str) -> Wakefulness:
     return Wakefulness(
         status=status,
         reasons=reasons(signals, rule) if status == "running" else [],
+        budget=metered.refusal(boxes, box.box_id, box.account),
         last_sign=signals.last_sign,
         idle_ns=signals.idle_ns,
         rule=rule,
@@ -72,13 +75,20 @@ async def put_to_sleep(boxes: Boxes) -> None:
     """Freeze the boxes whose time has come, and stop those that have been warm for long enough."""
     await _sample(boxes)
     ready = {each.box_id for each in boxes.ready}
+    over = metered.over_budget(boxes)
     short = await boxes.machine.memory_available_share() < boxes.rules.memory_low_share
     if short:
         with contextlib.suppress(SkerryError):  # one that cannot end keeps no other awake
             await _stop_longest_asleep(boxes)
     for box_id in [each for each in boxes.running if each not in ready]:
         box = boxes.database.read(lambda c, i=box_id: store.box_by_id(c, i))
-        if box is None or not _may_be_due(boxes, box):
+        if box is None:
+            continue
+        if box_id in over and boxes.status(box_id) == "running":
+            with contextlib.suppress(SkerryError):
+                await freeze(boxes, box.name, even_in_use=True)
+            continue
+        if not _may_be_due(boxes, box):
             continue
         step = next_step(await _signals(boxes, box), _rule(boxes, box))
         with contextlib.suppress(SkerryError):  # one that cannot sleep keeps no other awake
@@ -89,8 +99,8 @@ async def put_to_sleep(boxes: Boxes) -> None:
 
 
 @whole
-async def freeze(boxes: Boxes, name: str) -> bool:
-    """Freeze a box if nobody uses it; return whether it sleeps now.
+async def freeze(boxes: Boxes, name: str, *, even_in_use: bool = False) -> bool:
+    """Freeze a box if nobody uses it, or even then; return whether it sleeps now.
 
     Raises NotFound(box_not_found), NotAvailable(box_busy).
     """
@@ -98,9 +108,10 @@ async def freeze(boxes: Boxes, name: str) -> bool:
         signs = boxes.signs_of(box.box_id)
         if box.box_id not in boxes.running or signs.frozen_at_ns is not None:
             return True
-        if not await _all_let_go(boxes, box) or reasons(
-            await _signals(boxes, box), _rule(boxes, box)
-        ):
+        if not even_in_use and await _is_needed(boxes, box):
+            return False
+        await metered.note(boxes, box)
+        if not even_in_use and signs.uses.total() > 0:  # somebody came while it was read
             return False
         # Said before it is done: who comes meanwhile waits for the turn and wakes it.
         signs.frozen_at_ns = boxes.clock.monotonic_ns()
@@ -112,6 +123,12 @@ async def freeze(boxes: Boxes, name: str) -> bool:
             raise
     await boxes.machine.push_out(box.box_id)
     return True
+
+
+async def _is_needed(boxes: Boxes, box: Box) -> bool:
+    if not await _all_let_go(boxes, box):
+        return True
+    return bool(reasons(await _signals(boxes, box), _rule(boxes, box)))
 
 
 async def _all_let_go(boxes: Boxes, box: Box) -> bool:

@@ -80,12 +80,14 @@ MIGRATIONS: Sequence[str] = (
     ) STRICT;
     CREATE INDEX holds_by_end ON holds (expires_at_ns);
     """,
+    "ALTER TABLE boxes ADD COLUMN account TEXT NOT NULL DEFAULT 'local'",
 )
 
 _BOX_COLUMNS = (
     "box_id, name, slot, image, cpus, memory_bytes, disk_bytes, processes, labels, environment, "
     "created_at_ns, updated_at_ns, last_running_at_ns, forked_from, checkpoints_made, "
-    "destroyed_at_ns, purge_at_ns, warm_after_ns, cold_after_ns, limits_pending"
+    "destroyed_at_ns, purge_at_ns, warm_after_ns, cold_after_ns, "
+    "limits_pending, account"
 )
 _SELECT_BOX = f"SELECT {_BOX_COLUMNS} FROM boxes "  # noqa: S608 - constants only
 _SELECT_CHECKPOINT = (
@@ -95,7 +97,7 @@ _SELECT_CHECKPOINT = (
 
 def insert_box(connection: sqlite3.Connection, box: Box) -> None:
     """Add a box. Raises sqlite3.IntegrityError if its name or slot is taken."""
-    marks = ", ".join("?" * 20)
+    marks = ", ".join("?" * 21)
     connection.execute(
         f"INSERT INTO boxes ({_BOX_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants only
         (
@@ -104,6 +106,7 @@ def insert_box(connection: sqlite3.Connection, box: Box) -> None:
             box.created_at_ns, box.updated_at_ns, box.last_running_at_ns, box.forked_from,
             box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns,
             box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending,
+            box.account,
         ),
     )  # fmt: skip
 

@@ -27,6 +27,8 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def _sentences(name: str, told: wire.Why) -> list[str]:
+    if told.budget is not None:
+        return [f"{name} is {told.status}, and may not wake: {told.budget}"]
     if told.status == "cold":
         return [f"{name} is cold: stopped. The next use starts it."]
     if told.status == "warm":

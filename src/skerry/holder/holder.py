@@ -9,6 +9,7 @@ from skerry.holder import frames
 from skerry.holder.client import Client
 from skerry.holder.command import launch
 from skerry.holder.group import Group
+from skerry.holder.logged import Logged
 from skerry.holder.passwd import find_user
 from skerry.holder.rendezvous import make_rendezvous
 from skerry.holder.request import Refusal, Request
@@ -49,7 +50,8 @@ def hold(connection: socket, zygote: int) -> None:
         rendezvous.remove()
         _refuse(client, refusal)
         return
-    outputs = Session(request, command, rendezvous, client, limits_hit).run()
+    logged = Logged(request, command) if request.log_directory else None
+    outputs = Session(request, command, rendezvous, client, limits_hit, logged).run()
     os.close(zygote)
     if outputs:
         _drain(outputs)

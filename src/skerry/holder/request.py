@@ -43,6 +43,11 @@ class Request:
     contain: bool
     disconnect_ns_max: int | None
 
+    log_directory: str  # where its output is logged; empty: it goes to clients
+    log_name: str
+    log_bytes_max: int
+    log_files_max: int
+
     ring_bytes_max: int
     start_ns_max: int
     stall_ns_max: int

@@ -21,6 +21,7 @@ from skerry.holder import frames, kernel
 from skerry.holder.box import read_count
 from skerry.holder.client import Client
 from skerry.holder.command import Command
+from skerry.holder.logged import Logged
 from skerry.holder.rendezvous import Rendezvous
 from skerry.holder.request import Request
 from skerry.holder.ring import Ring
@@ -36,7 +37,7 @@ _WAIT_MS_MAX = 3_600_000  # poll(2) takes an int; then the loop just looks again
 
 
 class Session:
-    """A session whose command runs; client is who asked for it. limits_hit: the counts before it began."""
+    """A session whose command runs. client: who asked for it. limits_hit: as counted before."""
 
     def __init__(
         self,
@@ -45,8 +46,10 @@ class Session:
         rendezvous: Rendezvous,
         client: Client,
         limits_hit: tuple[int, int],
+        logged: Logged | None = None,
     ) -> None:
         self._request = request
+        self._logged = logged
         self._command = command
         self._group = command.group
         self._rendezvous = rendezvous
@@ -89,6 +92,8 @@ class Session:
             poll.register(
                 client.descriptor, select.POLLIN | (select.POLLOUT if client.unsent_bytes else 0)
             )
+        if self._logged is not None and self._logged.pidfd >= 0:
+            poll.register(self._logged.pidfd, select.POLLIN)
         if self._code is None:
             poll.register(self._command.pidfd, select.POLLIN)
         elif self._waits_for_group():
@@ -120,6 +125,8 @@ class Session:
             self._accept()
         elif descriptor == self._command.pidfd and self._code is None:
             self._reap()
+        elif self._logged is not None and descriptor == self._logged.pidfd:
+            self._logged.reap()
         elif descriptor in self._stdio.outputs:
             if events != select.POLLOUT:
                 self._read(descriptor)
@@ -157,6 +164,8 @@ class Session:
         if self._code != 0:
             self._explain(self._code)
         self._stdio.command_ended()
+        if self._logged is not None:
+            self._logged.let_go()
         if not self._try_to_remove_group():
             if self._request.contain:
                 self._kill()
@@ -247,6 +256,8 @@ class Session:
             if not client.closed:
                 client.queue(frames.STDIN_TAKEN, frames.pack(taken))
         self._watch_attendance()
+        if self._logged is not None and self._has_passed(self._logged.due_at_ns):
+            self._logged.start()
         if self._has_passed(self._kill_at_ns):
             self._kill_at_ns = None
             self._kill()
@@ -321,6 +332,7 @@ class Session:
         """Return how long nothing need be done at most, None for ever."""
         deadlines = [
             self._kill_at_ns,
+            self._logged.due_at_ns if self._logged is not None else None,
             _after(self._killed_at_ns, _DEATH_NS_MAX),
             _after(self._exit_at_ns, self._request.linger_ns),
             self._disconnect_at_ns() if self._code is None else None,

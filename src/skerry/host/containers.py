@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from skerry.base import Conflict, Failed, NotAvailable
-from skerry.host import cgroup_limits, cgroups, freezer, lxc_config, process, seccomp
+from skerry.host import cgroup_limits, cgroups, freezer, lxc_config, meter, process, seccomp
 from skerry.host.cgroup_limits import INNER
 from skerry.host.cgroups import Tree
 from skerry.host.data_errors import writing_to
@@ -230,6 +230,10 @@ class Containers:
         """Return the nanoseconds of CPU that boxes have used; those that run."""
         told = {box_id: freezer.cpu_ns(self._group(box_id)) for box_id in box_ids}
         return {box_id: used_ns for box_id, used_ns in told.items() if used_ns is not None}
+
+    def counters(self, box_id: str, link: meter.LinkBytes | None) -> meter.Counters:
+        """Return what the kernel has counted of a running box; link: what it counted of its link."""
+        return meter.read_counters(self._group(box_id), link)
 
     def usage(self, box_id: str) -> cgroup_limits.Use:
         """Return what a running box uses. Raises Conflict(box_not_running)."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from skerry.base import Invalid, SkerryError
-from skerry.host import freezer, image_build, image_import, image_recipe
+from skerry.host import freezer, image_build, image_import, image_recipe, meter
 from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
@@ -34,6 +34,7 @@ from skerry.host.seam import (
     BoxUsage,
     DiskChange,
     ExecSpec,
+    Metered,
     Progress,
     Running,
     SessionLink,
@@ -131,7 +132,9 @@ class LinuxMachine:
             undo.callback(name_sockets.udp.close)
             undo.callback(name_sockets.tcp.close)
             sessions = Sessions(
-                directory=str(run_directory / "sessions"), program=containers.program
+                directory=str(run_directory / "sessions"),
+                logs=str(data / "logs"),
+                program=containers.program,
             )
             # The last that can fail, so that nothing is mounted then.
             pool = Pool.open(data, directory=pool_directory, size_bytes=pool_size_bytes)
@@ -375,6 +378,33 @@ class LinuxMachine:
                 processes_hit=use.processes_hit,
             )
         return BoxUsage(disk_bytes=disk_bytes)
+
+    async def metered(self, slots: Mapping[str, int]) -> Mapping[str, Metered]:
+        """Implement the seam."""
+        return await asyncio.to_thread(self._metered, slots)
+
+    def _metered(self, slots: Mapping[str, int]) -> Mapping[str, Metered]:
+        plan = self.network.plan
+        links = meter.read_links(plan.link_prefix)
+        stored = self.pool.stored_bytes()
+        running = self.containers.running()
+        found: dict[str, Metered] = {}
+        for box_id, slot in slots.items():
+            first = running.get(box_id)
+            if first is None:
+                found[box_id] = Metered(stored_bytes=stored.get(box_id))
+                continue
+            counters = self.containers.counters(box_id, links.get(plan.link_name(slot)))
+            found[box_id] = Metered(
+                epoch=meter.epoch_of(first),
+                cpu_ns=counters.cpu_ns,
+                memory_bytes=counters.memory_bytes,
+                written_bytes=counters.written_bytes,
+                received_bytes=counters.received_bytes,
+                sent_bytes=counters.sent_bytes,
+                stored_bytes=stored.get(box_id),
+            )
+        return found
 
     async def sweep(self, boxes: Mapping[int, str]) -> None:
         """Implement the seam."""

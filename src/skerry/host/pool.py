@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from skerry.base import NotAvailable, NotFound
-from skerry.host import btrfs, btrfs_quota, disk_changes, disk_limits, loop_device
+from skerry.host import btrfs, btrfs_quota, disk_changes, disk_limits, loop_device, meter
 from skerry.host.pool_errors import checkpoint_exists, explained, no_such_disk, refuse_nested
 from skerry.host.rooted import held
 from skerry.host.seam import BoxDisk, DiskChange
@@ -267,6 +267,13 @@ class Pool:
         """Return what a box has written and still keeps; None: not known."""
         usage = self.disk_usage(box_id)
         return usage.used_bytes if usage is not None else None
+
+    def stored_bytes(self) -> Mapping[str, int]:
+        """Return what each box keeps, checkpoints included, by id; nothing without quotas."""
+        if not self.quotas:
+            return {}
+        with explained(), self._open("boxes") as boxes:
+            return meter.read_stored(self._top, boxes)
 
     @contextlib.contextmanager
     def more_room(self, box_id: str) -> Generator[None]:

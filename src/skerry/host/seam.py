@@ -61,6 +61,24 @@ class BoxUsage:
     processes_hit: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metered:
+    """What the kernel has counted of one box; None where it does not tell, or nothing runs.
+
+    epoch: names the life of the counters, which begin at 0 with a start; None while it is stopped.
+    memory_bytes leaves out file cache that could be dropped at once. received and sent are the
+    box's own. stored_bytes: its disk and checkpoints.
+    """
+
+    epoch: str | None = None
+    cpu_ns: int | None = None
+    memory_bytes: int | None = None
+    written_bytes: int | None = None
+    received_bytes: int | None = None
+    sent_bytes: int | None = None
+    stored_bytes: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class DiskChange:
     """One path that differs between two states of a disk; paths begin with `/`."""
@@ -70,6 +88,18 @@ class DiskChange:
     from_path: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LogSpec:
+    """Where the output of a service goes: a file by that name, of at most so many bytes.
+
+    files_max: how many older ones are kept beside it, compressed.
+    """
+
+    name: str
+    bytes_max: int
+    files_max: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecSpec:
     """One command to run in a box. argv and env values are bytes: any byte but NUL may stand there.
@@ -77,6 +107,7 @@ class ExecSpec:
     user: a name or number in the box's /etc/passwd, None is `box` where it exists, else root.
     env: added to the default environment. disconnect_ns_max: how long it may run on with nobody
     attached, None for ever. contain: end what it left in the background when it ends by itself.
+    log: its output goes to a log, and no client gets to see it; it has neither stdin nor terminal.
     """
 
     argv: Sequence[bytes]
@@ -89,6 +120,7 @@ class ExecSpec:
     stdin: bool = False
     contain: bool = False
     disconnect_ns_max: int | None = 10 * 10**9
+    log: LogSpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -334,6 +366,10 @@ class Machine(Protocol):
 
     async def usage(self, box_id: str) -> BoxUsage:
         """Return what a box uses now."""
+        ...
+
+    async def metered(self, slots: Mapping[str, int]) -> Mapping[str, Metered]:
+        """Return what was counted of boxes, given with their slots; in one go, and cheaply."""
         ...
 
     async def sweep(self, boxes: Mapping[int, str]) -> None:

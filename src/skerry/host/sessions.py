@@ -77,13 +77,14 @@ class SessionRules:
 class Sessions:
     """The sessions of all boxes of one daemon, in directory, which is made for root alone.
 
-    program: the seccomp program that holds for every command, empty for none.
+    logs: where services' output goes, in a directory for each box. program: the seccomp program that holds for every command, empty for none.
     """
 
     def __init__(
-        self, *, directory: str, program: bytes, rules: SessionRules | None = None
+        self, *, directory: str, logs: str, program: bytes, rules: SessionRules | None = None
     ) -> None:
         self._directory = os.path.abspath(directory)
+        self._logs = os.path.abspath(logs)
         self._rules = rules or SessionRules()
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         self._zygote = Zygote(f"{self._directory}/holders.log", program)
@@ -109,7 +110,9 @@ class Sessions:
         LimitReached(processes_limit, sessions_limit), NotAvailable(exec_not_available, machine_busy,
         terminal_unavailable, exec_timed_out, exec_failed).
         """
-        request = _request(self._directory, box_id, entry, session_id, spec, self._rules)
+        request = _request(
+            self._directory, self._logs, box_id, entry, session_id, spec, self._rules
+        )
         self._check_room(box_id)
         # A zygote that is killed takes with it the requests that no holder has taken yet.
         link = await self._begin(request) or await self._begin(request)
@@ -283,6 +286,7 @@ class Link:
 
 def _request(
     directory: str,
+    logs: str,
     box_id: str,
     entry: BoxEntry,
     session_id: str,
@@ -311,6 +315,10 @@ def _request(
     request.stdin = spec.stdin or spec.tty
     request.contain = spec.contain
     request.disconnect_ns_max = spec.disconnect_ns_max
+    request.log_directory = "" if spec.log is None else f"{logs}/{box_id}"
+    request.log_name = "" if spec.log is None else spec.log.name
+    request.log_bytes_max = 0 if spec.log is None else spec.log.bytes_max
+    request.log_files_max = 0 if spec.log is None else spec.log.files_max
     request.ring_bytes_max = rules.ring_bytes_max
     request.start_ns_max = rules.start_ns_max
     request.stall_ns_max = rules.stall_ns_max

@@ -77,7 +77,8 @@ def running_box(top: Path) -> Generator[LiveBox]:
 @asynccontextmanager
 async def opened(box: LiveBox, rules: SessionRules = _RULES) -> AsyncGenerator[Sessions]:
     """Give the sessions of box as one daemon has them."""
-    sessions = Sessions(directory=box.sessions, program=box.program, rules=rules)
+    logs = f"{os.path.dirname(box.sessions)}/logs"
+    sessions = Sessions(directory=box.sessions, logs=logs, program=box.program, rules=rules)
     try:
         yield sessions
     finally:

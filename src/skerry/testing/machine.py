@@ -21,6 +21,7 @@ from skerry.host.seam import (
     DiskChange,
     ExecSpec,
     Exit,
+    Metered,
     Output,
     Progress,
     Running,
@@ -330,6 +331,17 @@ class SimulatedMachine:
     async def usage(self, box_id: str) -> BoxUsage:
         """Implement the seam."""
         return BoxUsage()
+
+    async def metered(self, slots: Mapping[str, int]) -> Mapping[str, Metered]:
+        """Implement the seam: the CPU time that the test says."""
+        return {
+            box_id: Metered(
+                epoch=str(self.world.running[box_id]) if box_id in self.world.running else None,
+                cpu_ns=self.world.cpu_ns.get(box_id, 0),
+                stored_bytes=0,
+            )
+            for box_id in slots
+        }
 
     async def sweep(self, boxes: Mapping[int, str]) -> None:
         """Implement the seam: nothing is ever left behind here."""

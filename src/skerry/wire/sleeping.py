@@ -31,12 +31,13 @@ class Sleep(Struct, omit_defaults=True):
 class Why(Struct, kw_only=True):
     """`GET .../why`: what keeps a box awake, or when it changes its status by itself.
 
-    reasons: none when only time keeps it as it is. change_seconds: until next_status.
+    reasons: none when only time keeps it as it is. budget: why it may not wake. change_seconds: until next_status.
     """
 
     status: str
     reasons: list[str]
     last_sign: str
+    budget: str | None = None
     idle_seconds: float
     warm_after: str
     cold_after: str

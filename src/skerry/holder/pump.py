@@ -1,0 +1,106 @@
+"""The process that writes a service's output into its log.
+
+It is forked by the service's holder, and neither needs the other: the holder keeps the pipes open
+and forks another pump when one is killed; the pump goes on to the end of the pipes when the holder
+is. So what a service writes meets a reader as long as one of the two lives.
+"""
+
+import os
+import select
+import signal
+import time
+
+from skerry.holder.log_file import LogFile, stamp
+
+_READ_BYTES = 1 << 18
+_LINE_BYTES_MAX = 64 * 1024  # a longer line is broken
+
+
+class Pump:
+    """Lines of two streams into one file, each with its time and the name of its stream."""
+
+    def __init__(self, log: LogFile, streams: dict[int, bytes]) -> None:
+        self._log = log
+        self._streams = dict(streams)
+        self._begun = dict.fromkeys(streams, b"")
+
+    def run(self) -> None:
+        """Write until all streams are at their end."""
+        poll = select.poll()
+        for descriptor in self._streams:
+            poll.register(descriptor, select.POLLIN)
+        while self._streams:
+            for descriptor, _ in poll.poll():
+                try:
+                    data = os.read(descriptor, _READ_BYTES)
+                except BlockingIOError:
+                    continue
+                if data:
+                    self._take(descriptor, data)
+                else:
+                    self._finish(descriptor)
+                    poll.unregister(descriptor)
+
+    def _take(self, descriptor: int, data: bytes) -> None:
+        lines, newline, rest = (self._begun[descriptor] + data).rpartition(b"\n")
+        if len(rest) > _LINE_BYTES_MAX:
+            lines, newline, rest = lines + newline + rest, b"\n", b""
+        self._begun[descriptor] = rest
+        if newline:
+            self._write(self._streams[descriptor], lines)
+
+    def _finish(self, descriptor: int) -> None:
+        if rest := self._begun.pop(descriptor):
+            self._write(self._streams[descriptor], rest)
+        del self._streams[descriptor]
+
+    def _write(self, stream: bytes, lines: bytes) -> None:
+        head = stamp(time.time_ns()).encode() + b" [" + stream + b"] "
+        self._log.write(head + lines.replace(b"\n", b"\n" + head) + b"\n")
+
+
+def fork_pump(
+    directory: str, name: str, outputs: dict[int, bytes], *, bytes_max: int, files_max: int
+) -> int:
+    """Fork a pump for outputs (descriptor: name of the stream); return its pid.
+
+    `<directory>/<name>.pid` names it: SIGHUP has it open its file anew, as log rotators want.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _live(directory, name, outputs, bytes_max, files_max)
+    finally:
+        os._exit(1)
+
+
+def _live(
+    directory: str, name: str, outputs: dict[int, bytes], bytes_max: int, files_max: int
+) -> None:
+    _close_others({0, 1, 2, *outputs})
+    log = LogFile(directory, name, bytes_max=bytes_max, files_max=files_max)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: _reopen(log))
+    path = f"{directory}/{name}.pid"
+    with open(f"{path}.tmp", "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
+    os.rename(f"{path}.tmp", path)
+    Pump(log, outputs).run()
+    os._exit(0)
+
+
+def _reopen(log: LogFile) -> None:
+    try:
+        log.reopen()
+    except OSError:  # no room: the old file is written on
+        return
+
+
+def _close_others(kept: set[int]) -> None:
+    for text in os.listdir("/proc/self/fd"):
+        descriptor = int(text)
+        if descriptor not in kept:
+            try:
+                os.close(descriptor)
+            except OSError:  # the one that the directory was read by
+                continue
