@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from skerry import accounts, api, boxes, metering
+from skerry import accounts, api, boxes, metering, services
 from skerry.api import Services
 from skerry.base import NANO, SkerryError
 from skerry.config import Settings
@@ -142,6 +142,7 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
             "boxes": boxes.MIGRATIONS,
             "accounts": accounts.MIGRATIONS,
             "metering": metering.MIGRATIONS,
+            "services": services.MIGRATIONS,
         },
     )
     meter = metering.Meter(
@@ -161,16 +162,24 @@ async def _domains(settings: Settings, machine: Machine) -> AsyncGenerator[Servi
             meter=meter,
         )
         await boxes.recover(context)
+        kept = services.Services(
+            boxes=context,
+            log_bytes_max=settings.service_log_bytes,
+            log_files_max=settings.service_log_files,
+        )
+        services.begin(kept)
         yield Services(
             boxes=context,
             accounts=accounts.Accounts(database=database, clock=clock, entropy=entropy),
             meter=meter,
+            services=kept,
             limits=limits_of(settings),
             instance=settings.instance,
             doctor=lambda: [
                 msgspec.to_builtins(check) for check in checks.check_machine(str(settings.data))
             ],
         )
+        await services.close(kept)
     finally:
         database.close()
 

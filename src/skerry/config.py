@@ -92,6 +92,12 @@ class Settings:
     memory_low_percent: float = _setting(
         10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
     )
+    service_log_bytes: int = _setting(
+        10 << 20, "how large a service's log may get before it is put aside", 64 << 10
+    )
+    service_log_files: int = _setting(
+        7, "how many older logs of a service are kept, compressed", at_most=1000
+    )
     meter_interval_ns: int = _setting(
         30 * _SECOND_NS, "how often boxes are read for the meter", _SECOND_NS, _HOUR_NS
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from skerry import accounts, api, boxes, metering
+from skerry import services as services_domain
 from skerry.accounts import Accounts
 from skerry.host.database import Database
 from skerry.testing import House
@@ -59,7 +60,15 @@ async def _serve(
             interval_ns=30 * 10**9, keep_ns=90 * 24 * metering.HOUR_NS,
         )  # fmt: skip
         services = api.Services(
-            boxes=context, accounts=known, meter=meter, limits=LIMITS, instance="test", doctor=list
+            boxes=context,
+            accounts=known,
+            meter=meter,
+            services=services_domain.Services(
+                boxes=context, log_bytes_max=1 << 20, log_files_max=3
+            ),
+            limits=LIMITS,
+            instance="test",
+            doctor=list,
         )
 
         def ready(url: str) -> None:

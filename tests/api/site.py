@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from skerry import accounts, api, boxes, metering
+from skerry import services as services_domain
 from skerry.accounts import Accounts
 from skerry.base import NotFound
 from skerry.host.database import Database
@@ -250,7 +251,15 @@ async def serving(folder: Path, limits: api.Limits) -> AsyncGenerator[Site]:
             interval_ns=30 * 10**9, keep_ns=90 * 24 * metering.HOUR_NS,
         )  # fmt: skip
         services = api.Services(
-            boxes=context, accounts=known, meter=meter, limits=limits, instance="test", doctor=list
+            boxes=context,
+            accounts=known,
+            meter=meter,
+            services=services_domain.Services(
+                boxes=context, log_bytes_max=1 << 20, log_files_max=3
+            ),
+            limits=limits,
+            instance="test",
+            doctor=list,
         )
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         stop = asyncio.Event()

@@ -128,7 +128,7 @@ def test_new_limits_hold_for_a_running_box_at_once(program: Program, small: str)
     assert change(program, small, memory_bytes=64 << 20, processes=16) == 200
     assert allocate(program, small, 400) == 137
     many = program.run(
-        "exec", small, "--", "python3", "-c", FORK.replace("signal.pause()", "1 / 0")
+        "exec", small, "--", "python3", "-c", FORK.replace("signal.pause()", "os._exit(3)")
     )
     assert b"Resource temporarily unavailable" in many.stdout
     assert b"skerry: The box has as many processes as it may." in many.stderr

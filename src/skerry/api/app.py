@@ -13,6 +13,7 @@ from skerry.api import (
     files,
     images,
     metering,
+    services,
     sleeping,
     terminals,
     watching,
@@ -29,6 +30,7 @@ _OPERATIONS = (
     *files.OPERATIONS,
     *checkpoints.OPERATIONS,
     *images.OPERATIONS,
+    *services.OPERATIONS,
     *sleeping.OPERATIONS,
     *metering.OPERATIONS,
     *control.OPERATIONS,
@@ -50,12 +52,12 @@ def operations() -> Sequence[Operation]:
     return (*_OPERATIONS, own)
 
 
-def build(services: Services) -> tuple[Edge, Edge]:
+def build(known: Services) -> tuple[Edge, Edge]:
     """Return the edge that asks for tokens, and the one whose every caller is the administrator."""
     table = operations()
-    per_minute = services.limits.failed_logins_per_minute
-    logins = FailedLogins(services.boxes.clock, per_minute)
+    per_minute = known.limits.failed_logins_per_minute
+    logins = FailedLogins(known.boxes.clock, per_minute)
     return (
-        Edge(services, table, _SOCKETS, logins, trusted=False),
-        Edge(services, table, _SOCKETS, logins, trusted=True),
+        Edge(known, table, _SOCKETS, logins, trusted=False),
+        Edge(known, table, _SOCKETS, logins, trusted=True),
     )

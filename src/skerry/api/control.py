@@ -89,10 +89,6 @@ def _token_shape(token: Token) -> wire.Token:
 
 _Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 _NOT_BUILT: tuple[tuple[_Method, str], ...] = (
-    ("GET", "/services"), ("GET", "/services/{service}"), ("PUT", "/services/{service}"),
-    ("DELETE", "/services/{service}"), ("POST", "/services/{service}/start"),
-    ("POST", "/services/{service}/stop"), ("POST", "/services/{service}/restart"),
-    ("GET", "/services/{service}/logs"), ("POST", "/services/signal"),
     ("GET", "/policy/network"), ("POST", "/policy/network"),
     ("GET", "/policy/privileges"), ("POST", "/policy/privileges"), ("DELETE", "/policy/privileges"),
     ("GET", "/policy/resources"), ("POST", "/policy/resources"), ("DELETE", "/policy/resources"),

@@ -16,6 +16,7 @@ _PARTS: dict[str, Any] = {
     "image": wire.ImageName,
     "checkpoint": wire.CheckpointName,
     "hold": wire.HoldName,
+    "service": wire.ServiceName,
     "session": wire.Id,
     "token": wire.Id,
     "which": wire.Id,

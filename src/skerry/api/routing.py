@@ -20,6 +20,7 @@ from skerry.api.limits import Limits
 from skerry.base import Invalid, NotAvailable, TooLarge
 from skerry.boxes import Boxes
 from skerry.metering import Meter
+from skerry.services import Services as ServicesContext
 
 _S = TypeVar("_S", bound=msgspec.Struct)
 _JSON = msgspec.json.Encoder()
@@ -35,6 +36,7 @@ class Services:
     boxes: Boxes
     accounts: Accounts
     meter: Meter
+    services: ServicesContext
     limits: Limits
     instance: str
     doctor: Callable[[], Sequence[Mapping[str, str]]]

@@ -34,6 +34,7 @@ from skerry.boxes.images import (
     save_image,
 )
 from skerry.boxes.life import (
+    awake,
     counts,
     create,
     destroy,
@@ -83,6 +84,7 @@ __all__ = [
     "Status",
     "Wakefulness",
     "attach",
+    "awake",
     "build_image",
     "changes",
     "check_recipe",

@@ -90,6 +90,10 @@ class Boxes:
     names_coming: set[str] = field(default_factory=set[str])
     ready: list[ReadyBox] = field(default_factory=list[ReadyBox])
     ready_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    on_start: list[Callable[[Box], None]] = field(default_factory=list[Callable[[Box], None]])
+    on_fork: list[Callable[[Box, Box], Awaitable[None]]] = field(
+        default_factory=list[Callable[[Box, Box], Awaitable[None]]]
+    )
     sleep_gates: list[Callable[[str], Awaitable[bool]]] = field(
         default_factory=list[Callable[[str], Awaitable[bool]]]
     )
@@ -138,6 +142,13 @@ class Boxes:
                 f"There is no box called {name[:80]!r}. `skerry list` shows those there are; "
                 f"`skerry create` makes one.",
             )
+        return box
+
+    def find_id(self, box_id: str) -> Box:
+        """Return the living box of that id. Raises NotFound(box_not_found)."""
+        box = self.database.read(lambda c: store.box_by_id(c, box_id))
+        if box is None:
+            raise NotFound("box_not_found", f"There is no box {box_id[:80]!r} any more.")
         return box
 
     def end_disk(self, box_id: str) -> None:

@@ -79,6 +79,8 @@ async def _make_all(boxes: Boxes, origin: Box, checkpoint: str | None, forks: li
         async with room:
             await life.make(boxes, box, source_id=origin.box_id, checkpoint=checkpoint)
         made.append(box)
+        for hook in boxes.on_fork:
+            await hook(origin, box)
 
     try:
         await together(*(make_one(box) for box in forks))

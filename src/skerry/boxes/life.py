@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 from collections import Counter
+from collections.abc import AsyncGenerator
 
 from skerry.base import (
     Conflict,
@@ -166,6 +167,8 @@ async def make(
 async def _start(boxes: Boxes, box: Box) -> None:
     boxes.running[box.box_id] = await boxes.machine.start(start_of(box))
     metered.note_soon(boxes, box)
+    for hook in boxes.on_start:
+        hook(box)
 
 
 async def unmake(boxes: Boxes, box: Box) -> None:
@@ -194,6 +197,18 @@ async def wake(boxes: Boxes, box: Box) -> None:
     if boxes.status(box.box_id) != "running":
         async with boxes.hold(box.name) as current:
             await start_held(boxes, current)
+
+
+@contextlib.asynccontextmanager
+async def awake(boxes: Boxes, name: str, kind: str) -> AsyncGenerator[Box]:
+    """Keep a box awake while the block lasts; it is woken first. kind: see `idle.reasons`.
+
+    Raises NotFound(box_not_found), and what waking raises.
+    """
+    box = boxes.find(name)
+    with boxes.using(box.box_id, kind):
+        await wake(boxes, box)
+        yield box
 
 
 async def start_held(boxes: Boxes, box: Box) -> None:

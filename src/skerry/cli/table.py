@@ -22,6 +22,8 @@ TABLE = (
     Entry("exec", "exec", "Run a command in a box", takes_command=True),
     Entry("console", "console", "Open a shell in a box"),
     Entry("sessions", "sessions", "List, join or end the sessions of a box"),
+    Entry("service", "service", "Commands that a box keeps running"),
+    Entry("logs", "service", "Print the log of a service"),
     Entry("file", "file", "Copy files into a box and out of it, and work on those in it"),
     Entry("checkpoint", "checkpoint", "Keep the disk of a box as it is now, and look back"),
     Entry("restore", "checkpoint", "Put a box back to a checkpoint"),

@@ -10,6 +10,7 @@ from skerry.client import checkpoints, execs, images, session
 from skerry.client.calls import Calls, path_of
 from skerry.client.command import LOGIN_SHELL, Argument, Command, Environment, Input, Result
 from skerry.client.files import Files
+from skerry.client.services import Services
 from skerry.client.session import Session
 
 
@@ -26,6 +27,7 @@ class Box:
         self.name = name
         self.details = details
         self.files = Files(calls, name)
+        self.services = Services(calls, name)
 
     def __repr__(self) -> str:
         return f"<Box {self.name}>"

@@ -9,14 +9,23 @@ import errno
 import functools
 import gc
 import os
-from collections.abc import Generator, Mapping, Sequence
+import shutil
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from skerry.base import Invalid, SkerryError
-from skerry.host import freezer, image_build, image_import, image_recipe, meter
+from skerry.host import (
+    freezer,
+    image_build,
+    image_import,
+    image_recipe,
+    meter,
+    port_probe,
+    service_log,
+)
 from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
@@ -214,6 +223,9 @@ class LinuxMachine:
     async def delete_disks(self, box_id: str) -> None:
         """Implement the seam."""
         await asyncio.to_thread(self.pool.delete_disks, box_id)
+        await asyncio.to_thread(
+            shutil.rmtree, self.session_host.log_directory(box_id), ignore_errors=True
+        )
 
     async def disks(self) -> Mapping[str, BoxDisk]:
         """Implement the seam."""
@@ -418,6 +430,24 @@ class LinuxMachine:
         await self.session_host.sweep(await asyncio.to_thread(self.containers.groups))
         await asyncio.to_thread(self.network.repair)
         await asyncio.to_thread(self.pool.drop_stale_groups)
+
+    # -- services --
+
+    async def answers(self, box_id: str, port: int, path: str | None) -> bool:
+        """Implement the seam."""
+        try:
+            first = self.containers.entry(box_id).first
+        except SkerryError:
+            return False
+        return await asyncio.to_thread(port_probe.answers, first.init_pid, port, path)
+
+    def service_log(
+        self, box_id: str, name: str, *, lines: int, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """Implement the seam."""
+        return service_log.read_log(
+            self.session_host.log_directory(box_id), name, lines=lines, follow=follow
+        )
 
     # -- execs and sessions --
 

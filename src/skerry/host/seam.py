@@ -383,6 +383,18 @@ class Machine(Protocol):
         """Remove what ended execs left, and mend what others broke. At any time."""
         ...
 
+    # -- services --
+
+    async def answers(self, box_id: str, port: int, path: str | None) -> bool:
+        """Return whether a port of a box listens on its localhost; path: and answers it well."""
+        ...
+
+    def service_log(
+        self, box_id: str, name: str, *, lines: int, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """Yield the last lines of a service's log in pieces; follow: then what comes, for ever."""
+        ...
+
     # -- execs and sessions --
 
     async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> SessionLink:

@@ -89,6 +89,10 @@ class Sessions:
         os.makedirs(self._directory, mode=0o700, exist_ok=True)
         self._zygote = Zygote(f"{self._directory}/holders.log", program)
 
+    def log_directory(self, box_id: str) -> str:
+        """Return where the logs of a box's services lie."""
+        return f"{self._logs}/{box_id}"
+
     async def start(self) -> None:
         """Make ready, so that the first exec is as fast as the others.
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from skerry import boxes
+from skerry import boxes, services
 from skerry.host.database import Database
 from skerry.host.seam import BoxLimits
 from skerry.testing.clock import HandClock
@@ -64,7 +64,9 @@ class House:
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[boxes.Boxes]:
         """Give a recovered domain; leaving closes the database and keeps the world."""
-        database = MortalDatabase.open(self._path, {"boxes": boxes.MIGRATIONS})
+        database = MortalDatabase.open(
+            self._path, {"boxes": boxes.MIGRATIONS, "services": services.MIGRATIONS}
+        )
         database.world = self.world
         try:
             context = boxes.Boxes(

@@ -71,6 +71,7 @@ class World:
     limits: dict[str, BoxLimits] = field(default_factory=dict[str, BoxLimits])
     disk_limits: dict[str, int] = field(default_factory=dict[str, int])
     limits_fail: bool = False
+    listening: set[int] = field(default_factory=set[int])
     hostnames: dict[str, str] = field(default_factory=dict[str, str])
     subvolumes_made: int = 256
     steps: int = 0
@@ -348,6 +349,19 @@ class SimulatedMachine:
 
     async def tidy(self) -> None:
         """Implement the seam: nothing is ever left behind here."""
+
+    # -- services --
+
+    async def answers(self, box_id: str, port: int, path: str | None) -> bool:
+        """Implement the seam: what the test says."""
+        return box_id in self.world.running and port in self.world.listening
+
+    async def service_log(
+        self, box_id: str, name: str, *, lines: int, follow: bool
+    ) -> AsyncIterator[bytes]:
+        """Implement the seam: there are no logs here."""
+        for piece in ():
+            yield piece
 
     # -- execs and sessions --
 
