@@ -191,7 +191,7 @@ def test_a_session_is_joined_by_path_and_by_id(tmp_path: Path) -> None:
         (f"{EXEC}?cmd=a&env=x", 400, "bad_environment"),
         (f"{EXEC}?cmd=%00", 400, "bad_command"),
         ("/v1/sprites/dev/control", 404, "no_such_call"),
-        ("/v1/sprites/dev/proxy", 501, "not_built"),
+        ("/v1/sprites/none/proxy", 404, "box_not_found"),
         ("/v1/sprites/dev/exec/a%20b", 404, "session_not_found"),
         ("/v1/sprites/dev/exec?id=../x", 404, "session_not_found"),
         ("/v1/sprites/dev/exec/" + "x" * 300, 404, "session_not_found"),

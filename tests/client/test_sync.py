@@ -9,8 +9,10 @@ from skerry.client import Cloud as AsyncCloud
 from skerry.client import CommandTimedOut
 from skerry.client.box import Box
 from skerry.client.files import Files
+from skerry.client.forward import Forward
+from skerry.client.services import Services
 from skerry.client.session import Session
-from skerry.client.sync import SyncBox, SyncFiles, SyncSession
+from skerry.client.sync import SyncBox, SyncFiles, SyncForward, SyncServices, SyncSession
 from tests.client.conftest import Served
 
 
@@ -89,14 +91,21 @@ def test_closing_ends_the_thread(served: Served) -> None:
 
 @pytest.mark.parametrize(
     ("face", "real"),
-    [(SyncCloud, AsyncCloud), (SyncBox, Box), (SyncFiles, Files), (SyncSession, Session)],
+    [
+        (SyncCloud, AsyncCloud),
+        (SyncBox, Box),
+        (SyncFiles, Files),
+        (SyncSession, Session),
+        (SyncServices, Services),
+        (SyncForward, Forward),
+    ],
 )
 def test_the_two_faces_have_the_same_names(face: type, real: type) -> None:
     def public(kind: type) -> set[str]:
         return {name for name in dir(kind) if not name.startswith("_")}
 
     beneath = {"calls", "listing", "detached"}
-    own = {"portal", "real", "close", "id", "exit_code", "name", "details", "files"}
+    own = {"portal", "real", "close", "id", "exit_code", "name", "details", "files", "services"}
 
     assert public(real) - beneath - public(face) == set()
     assert public(face) - own - public(real) == set()

@@ -13,6 +13,7 @@ from skerry.api import (
     files,
     images,
     metering,
+    proxying,
     services,
     sleeping,
     terminals,
@@ -35,7 +36,7 @@ _OPERATIONS = (
     *metering.OPERATIONS,
     *control.OPERATIONS,
 )
-_SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS)
+_SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS, *proxying.SOCKETS)
 
 
 def operations() -> Sequence[Operation]:

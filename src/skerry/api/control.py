@@ -92,7 +92,7 @@ _NOT_BUILT: tuple[tuple[_Method, str], ...] = (
     ("GET", "/policy/network"), ("POST", "/policy/network"),
     ("GET", "/policy/privileges"), ("POST", "/policy/privileges"), ("DELETE", "/policy/privileges"),
     ("GET", "/policy/resources"), ("POST", "/policy/resources"), ("DELETE", "/policy/resources"),
-    ("GET", "/proxy"), ("GET", "/ports/watch"), ("POST", "/upgrade"),
+    ("GET", "/ports/watch"), ("POST", "/upgrade"),
 )  # fmt: skip
 
 

@@ -170,6 +170,5 @@ async def _take_text(link: SessionLink, text: str) -> None:
 SOCKETS: tuple[Socket, ...] = (
     Socket(path="/boxes/{name}/exec", handler=execute, scope="write"),
     Socket(path="/boxes/{name}/exec/{session}", handler=attach, scope="write"),
-    Socket(path="/boxes/{name}/proxy", handler=not_built, scope="write"),
     Socket(path="/boxes/{name}/ports/watch", handler=not_built, scope="read"),
 )

@@ -62,6 +62,7 @@ from skerry.boxes.model import (
     Status,
     is_disk_full,
 )
+from skerry.boxes.ports import connection
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
@@ -89,6 +90,7 @@ __all__ = [
     "changes",
     "check_recipe",
     "checkpoint",
+    "connection",
     "counts",
     "create",
     "delete_checkpoint",

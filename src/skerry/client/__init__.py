@@ -13,6 +13,7 @@ from skerry.client.command import Result
 from skerry.client.endpoint import DATA_DIRECTORY
 from skerry.client.errors import CommandFailed, CommandTimedOut
 from skerry.client.files import Files
+from skerry.client.forward import Forward
 from skerry.client.session import Session
 from skerry.client.transfers import Transfer, TransferProgress, Watcher
 
@@ -26,6 +27,7 @@ __all__ = [
     "CommandFailed",
     "CommandTimedOut",
     "Files",
+    "Forward",
     "Result",
     "Session",
     "SyncBox",

@@ -10,6 +10,7 @@ from skerry.client import checkpoints, execs, images, session
 from skerry.client.calls import Calls, path_of
 from skerry.client.command import LOGIN_SHELL, Argument, Command, Environment, Input, Result
 from skerry.client.files import Files
+from skerry.client.forward import Forward, open_forward
 from skerry.client.services import Services
 from skerry.client.session import Session
 
@@ -98,6 +99,13 @@ class Box:
         path = path_of("boxes", self.name, *parts)
         self.details = await self._calls.ask(wire.Box, method, path, body=body)
         return self.details
+
+    def forward(self, port: int) -> AbstractAsyncContextManager[Forward]:
+        """Give a block a connection to a port on its localhost; it is woken first.
+
+        Raises Failed(port_closed) where nothing listens.
+        """
+        return open_forward(self._calls, self.name, port)
 
     # -- commands --
 

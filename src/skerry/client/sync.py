@@ -15,7 +15,9 @@ from skerry.client.box import Box
 from skerry.client.cloud import Cloud, connect
 from skerry.client.command import Stream
 from skerry.client.files import Files
+from skerry.client.forward import Forward
 from skerry.client.portal import Portal
+from skerry.client.services import Services
 from skerry.client.session import Session
 
 _P = ParamSpec("_P")
@@ -98,6 +100,18 @@ def _opening_session(
     return call
 
 
+def _opening_forward(
+    method: Callable[Concatenate[_A, _P], AbstractAsyncContextManager[Forward]],
+) -> "Callable[Concatenate[_Face[_A], _P], AbstractContextManager[SyncForward]]":
+    @functools.wraps(method)
+    @contextmanager
+    def call(face: _Face[_A], *args: _P.args, **kwargs: _P.kwargs) -> "Generator[SyncForward]":
+        with face.portal.inside(method(face.real, *args, **kwargs)) as forward:
+            yield SyncForward(face.portal, forward)
+
+    return call
+
+
 def _opening_items(
     method: Callable[Concatenate[_A, _P], AbstractAsyncContextManager[AsyncIterator[_R]]],
 ) -> Callable[Concatenate[_Face[_A], _P], AbstractContextManager[Iterator[_R]]]:
@@ -156,6 +170,27 @@ class SyncFiles(_Face[Files]):
     pull = _blocking(Files.pull)
 
 
+class SyncForward(_Face[Forward]):
+    """A `Forward` for code that waits."""
+
+    read = _blocking(Forward.read)
+    write = _blocking(Forward.write)
+
+
+class SyncServices(_Face[Services]):
+    """The `Services` of a box for code that waits."""
+
+    list = _blocking(Services.list)
+    get = _blocking(Services.get)
+    put = _blocking(Services.put)
+    start = _blocking(Services.start)
+    stop = _blocking(Services.stop)
+    restart = _blocking(Services.restart)
+    signal = _blocking(Services.signal)
+    delete = _blocking(Services.delete)
+    logs = _opening_items(Services.logs)
+
+
 class SyncBox(_Face[Box]):
     """A `Box` for code that waits."""
 
@@ -167,6 +202,7 @@ class SyncBox(_Face[Box]):
     hold = _blocking(Box.hold)
     holds = _blocking(Box.holds)
     release = _blocking(Box.release)
+    forward = _opening_forward(Box.forward)
     destroy = _blocking(Box.destroy)
     exec = _blocking(Box.exec)
     stream = _opening_session(Box.stream)
@@ -201,6 +237,11 @@ class SyncBox(_Face[Box]):
     def files(self) -> SyncFiles:
         """Its files."""
         return SyncFiles(self.portal, self.real.files)
+
+    @property
+    def services(self) -> SyncServices:
+        """Its services."""
+        return SyncServices(self.portal, self.real.services)
 
 
 class SyncCloud(_Face[Cloud]):

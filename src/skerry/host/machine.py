@@ -18,6 +18,7 @@ from typing import Self
 
 from skerry.base import Invalid, SkerryError
 from skerry.host import (
+    box_socket,
     freezer,
     image_build,
     image_import,
@@ -41,6 +42,7 @@ from skerry.host.seam import (
     BoxLimits,
     BoxStart,
     BoxUsage,
+    Connection,
     DiskChange,
     ExecSpec,
     Metered,
@@ -432,6 +434,10 @@ class LinuxMachine:
         await asyncio.to_thread(self.pool.drop_stale_groups)
 
     # -- services --
+
+    async def connect(self, box_id: str, port: int) -> Connection:
+        """Implement the seam."""
+        return await box_socket.connect(self.containers.entry(box_id).first, port)
 
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Implement the seam."""

@@ -5,6 +5,7 @@ tests; one contract suite passes on both. Every call may be repeated after a cra
 something first remove a half made one, those that remove something accept that it is gone.
 """
 
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
@@ -193,6 +194,10 @@ class SessionLink(Protocol):
 
 Progress: TypeAlias = Callable[[str], None]
 """Told a line about each step of a long piece of work, from any thread."""
+
+
+Connection: TypeAlias = tuple[StreamReader, StreamWriter]
+"""An open TCP connection to a program in a box."""
 
 
 class Machine(Protocol):
@@ -384,6 +389,13 @@ class Machine(Protocol):
         ...
 
     # -- services --
+
+    async def connect(self, box_id: str, port: int) -> Connection:
+        """Connect to a port of a running box, on its own localhost.
+
+        Raises NotAvailable(port_closed) where nothing listens, Conflict(box_not_running).
+        """
+        ...
 
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Return whether a port of a box listens on its localhost; path: and answers it well."""

@@ -18,6 +18,7 @@ from skerry.host.seam import (
     BoxLimits,
     BoxStart,
     BoxUsage,
+    Connection,
     DiskChange,
     ExecSpec,
     Exit,
@@ -351,6 +352,14 @@ class SimulatedMachine:
         """Implement the seam: nothing is ever left behind here."""
 
     # -- services --
+
+    async def connect(self, box_id: str, port: int) -> Connection:
+        """Implement the seam with a port of this machine, if the test says that it is open."""
+        if box_id not in self.world.running:
+            raise Conflict("box_not_running", "The box does not run.")
+        if port not in self.world.listening:
+            raise NotAvailable("port_closed", f"Nothing listens on port {port}.")
+        return await asyncio.open_connection("127.0.0.1", port)
 
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Implement the seam: what the test says."""

@@ -51,6 +51,7 @@ from skerry.wire.files import (
     WatchEvent,
     Written,
 )
+from skerry.wire.proxying import Connect, Connected
 from skerry.wire.services import (
     PutService,
     ServiceEvent,
@@ -116,6 +117,8 @@ __all__ = [
     "CheckResult",
     "Checkpoint",
     "CheckpointName",
+    "Connect",
+    "Connected",
     "CopyOrRename",
     "Counts",
     "CreateBox",
