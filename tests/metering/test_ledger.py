@@ -263,5 +263,5 @@ def test_whatever_happens_is_counted_once(
                 life.restart_box()
     life.read()
 
-    assert asyncio.run(total(life.meter)).cpu_us == (life.true_ns - life.lost_ns) // 1000
+    assert (asyncio.run(total(life.meter)).cpu_us or 0) == (life.true_ns - life.lost_ns) // 1000
     life.meter.database.close()
