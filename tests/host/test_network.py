@@ -13,12 +13,9 @@ import errno
 import os
 import socket
 import struct
-import subprocess
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import IPv6Address
 
 import pytest
 
@@ -26,17 +23,21 @@ from skerry.base import Conflict, Invalid, NotAvailable
 from skerry.host import firewall, nftables
 from skerry.host.dns import open_dns_sockets, serve_dns
 from skerry.host.network import Network
-from skerry.host.network_namespace import in_network_namespace, network_namespace_of
+from skerry.host.network_namespace import network_namespace_of
 from skerry.host.resolvers import Resolver
 from skerry.host.rtnetlink import RouteSocket, VethEnds
+from tests.host.places import (
+    CLOUD_METADATA,
+    GATEWAY,
+    INTERNET,
+    MACHINE,
+    PRIVATE,
+    Machine,
+    new_machine,
+    port_of,
+)
 
 pytestmark = pytest.mark.machine
-
-GATEWAY = "10.213.0.1"
-MACHINE = "198.51.100.1"
-INTERNET = "198.51.100.9"
-PRIVATE = "192.168.7.7"
-CLOUD_METADATA = "169.254.169.254"
 
 
 def test_a_box_reaches_the_internet_under_the_address_of_the_machine(machine: Machine):
@@ -402,154 +403,13 @@ def test_the_probe_of_a_feature_is_understood(feature: firewall.Feature):
     assert "skerry-probe" not in nftables.run("list tables\n")
 
 
-# -- a machine, its boxes and the internet, as namespaces --
-
-
-@dataclass
-class Place:
-    """A network namespace to make sockets in; all are closed with the machine."""
-
-    pid: int
-    namespace: int
-    resources: ExitStack
-
-    def socket(self, kind: int, protocol: int = 0, family: int = socket.AF_INET) -> socket.socket:
-        made = in_network_namespace(self.namespace, lambda: socket.socket(family, kind, protocol))
-        made.settimeout(10)
-        return self.resources.enter_context(made)
-
-    def listen(self, address: str, port: int = 0) -> socket.socket:
-        server = self.socket(socket.SOCK_STREAM)
-        server.bind((address, port))
-        server.listen()
-        return server
-
-    def connect(self, address: str, port: int) -> socket.socket:
-        client = self.socket(socket.SOCK_STREAM)
-        client.connect((address, port))
-        return client
-
-    def refusal(self, address: str, port: int) -> int | None:
-        """Return the errno that connecting ends in, None where it succeeds."""
-        try:
-            self.connect(address, port)
-        except OSError as error:
-            return error.errno
-        return None
-
-    def send_datagram(self, address: str, port: int, data: bytes) -> None:
-        self.socket(socket.SOCK_DGRAM).sendto(data, (address, port))
-
-    def send_as(self, sender: str, address: str, port: int, data: bytes) -> None:
-        """Send a datagram whose header names any sender."""
-        datagram = struct.pack(">HHHH", 4444, port, 8 + len(data), 0) + data
-        header = struct.pack(
-            ">BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, socket.IPPROTO_UDP, 0,
-            IPv4Address(sender).packed, IPv4Address(address).packed,
-        )  # fmt: skip
-        raw = self.socket(socket.SOCK_RAW, socket.IPPROTO_RAW)
-        raw.sendto(header + datagram, (address, 0))
-
-    def send_frame(self, frame: bytes) -> None:
-        link = self.socket(socket.SOCK_RAW, family=socket.AF_PACKET)
-        link.bind(("eth0", 0))
-        link.send(frame)
-
-    def netlink(self) -> RouteSocket:
-        return in_network_namespace(self.namespace, RouteSocket)
-
-    def link_index(self, name: str) -> int:
-        return in_network_namespace(self.namespace, lambda: socket.if_nametoindex(name))
-
-    def route(self, network: str, via: str) -> None:
-        with self.netlink() as inside:
-            way = inside.route_to(IPv4Address(via))
-            assert way is not None
-            inside.add_route(way.link_index, IPv4Network(network), gateway=IPv4Address(via))
-
-    def read(self, path: str) -> str:
-        return in_network_namespace(self.namespace, lambda: Path(path).read_text().strip())
-
-    def write(self, path: str, text: str) -> None:
-        in_network_namespace(self.namespace, lambda: Path(path).write_text(text))
-
-
-@dataclass
-class Machine:
-    host: Place
-    internet: Place
-    network: Network
-    resources: ExitStack
-
-    def open(self, *, allowed_private: list[str] | None = None, connections_max: int = 4096):
-        self.network = Network.open(
-            instance="test",
-            network="10.213.0.0/16",
-            allowed_private=allowed_private or [],
-            connections_max=connections_max,
-        )
-
-    def place(self) -> Place:
-        return self.resources.enter_context(
-            new_place(self.resources, ["--user", "--map-root-user"])
-        )
-
-    def box(self, slot: int) -> Place:
-        box = self.place()
-        self.network.attach(box.pid, slot, f"box_{slot}")
-        return box
-
-    def accept(self, server: socket.socket) -> socket.socket:
-        connection, _ = server.accept()
-        connection.settimeout(10)
-        return self.resources.enter_context(connection)
-
-    def links(self) -> set[str]:
-        with RouteSocket() as host:
-            return {link.name for link in host.links()}
+# -- the machine, and what is sent --
 
 
 @pytest.fixture
 def machine(own_network: int) -> Iterator[Machine]:
-    with ExitStack() as resources:
-        host = Place(os.getpid(), own_network, resources)
-        internet = resources.enter_context(new_place(resources, []))
-        connect_to_internet(internet)
-        network = Network.open(instance="test", network="10.213.0.0/16")
-        yield Machine(host, internet, network, resources)
-
-
-@contextmanager
-def new_place(resources: ExitStack, options: list[str]) -> Generator[Place]:
-    """Start a process in a new network namespace; it ends with the test, even a killed one."""
-    process = subprocess.Popen(
-        ["unshare", "--net", *options, "sh", "-c", "echo ready; exec cat"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        with network_namespace_of(process.pid) as namespace, suppress(BrokenPipeError):
-            yield Place(process.pid, namespace, resources)
-
-
-def connect_to_internet(internet: Place) -> None:
-    with RouteSocket() as host, internet.netlink() as outside:
-        ends = VethEnds("up", b"\x02\0\0\0\0\1", "down", b"\x02\0\0\0\0\2")
-        host.create_veth(ends, internet.namespace, 1400)
-        down = internet.link_index("down")
-        outside.set_link_up(1)
-        outside.set_link_up(down)
-        for address in (INTERNET, PRIVATE, CLOUD_METADATA, "10.1.2.3"):
-            outside.add_address(down, IPv4Address(address))
-        outside.add_route(down, IPv4Network(MACHINE))
-        up = socket.if_nametoindex("up")
-        host.set_link_up(1)
-        host.set_link_up(up)
-        host.add_address(up, IPv4Address(MACHINE))
-        host.add_route(up, IPv4Network(INTERNET))
-        host.add_route(up, IPv4Network("0.0.0.0/0"), gateway=IPv4Address(INTERNET))
+    with new_machine(own_network) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -575,7 +435,3 @@ def ipv6_frame(port: int, data: bytes) -> bytes:
     header = struct.pack(">IHBB", 6 << 28, length, socket.IPPROTO_UDP, 255) + sender + everybody
     ethernet = bytes.fromhex("333300000001 020000000005 86dd")
     return ethernet + header + datagram(0xFFFF - (sum(words) % 0xFFFF))
-
-
-def port_of(server: socket.socket) -> int:
-    return server.getsockname()[1]

@@ -13,6 +13,7 @@ from skerry.api import (
     files,
     images,
     metering,
+    policy,
     proxying,
     services,
     sleeping,
@@ -33,6 +34,7 @@ _OPERATIONS = (
     *images.OPERATIONS,
     *services.OPERATIONS,
     *sleeping.OPERATIONS,
+    *policy.OPERATIONS,
     *metering.OPERATIONS,
     *control.OPERATIONS,
 )

@@ -62,6 +62,7 @@ from skerry.boxes.model import (
     Status,
     is_disk_full,
 )
+from skerry.boxes.policies import find_policy, refusals, set_policy
 from skerry.boxes.ports import connection
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
@@ -103,6 +104,7 @@ __all__ = [
     "execute",
     "find_checkpoint",
     "find_hold",
+    "find_policy",
     "fork",
     "freeze",
     "import_image",
@@ -120,10 +122,12 @@ __all__ = [
     "purge",
     "put_to_sleep",
     "recover",
+    "refusals",
     "release_hold",
     "restore",
     "save_image",
     "sessions",
+    "set_policy",
     "settled",
     "start",
     "stop",

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncGenerator
 
@@ -14,7 +15,7 @@ from skerry.base import (
     new_id,
     random_box_name,
 )
-from skerry.boxes import metered, store
+from skerry.boxes import metered, policies, store
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.idle import PartialSleepRule, change_rule
 from skerry.boxes.model import (
@@ -148,6 +149,12 @@ async def make(
     The data comes before the row that names it; whatever fails, nothing half made stays.
     """
     disk_bytes_max = box.limits.disk_bytes
+    policy: str | None = None
+
+    def write_row(connection: sqlite3.Connection) -> None:
+        store.insert_box(connection, box)
+        store.put_policy(connection, box.box_id, policy)
+
     async with boxes.turns.of(box.box_id):  # as in _claim
         try:
             if image_id is not None:
@@ -155,10 +162,9 @@ async def make(
             else:
                 assert source_id is not None
                 await boxes.machine.clone_disk(source_id, checkpoint, box.box_id, disk_bytes_max)
+                policy = await policies.inherit(boxes, source_id, box)
             await boxes.machine.give_identity(box.box_id, box.name, fresh=True)
-            await together(
-                _start(boxes, box), boxes.database.write(lambda c: store.insert_box(c, box))
-            )
+            await together(_start(boxes, box), boxes.database.write(write_row))
         except BaseException:
             await unmake(boxes, box)
             raise
@@ -227,6 +233,7 @@ async def start_held(boxes: Boxes, box: Box) -> None:
             metered.note_soon(boxes, box)
         return
     signs.frozen_at_ns = None
+    await policies.enforce(boxes, box)
     await boxes.machine.give_identity(box.box_id, box.name, fresh=False)
     await _start(boxes, box)
     started = dataclasses.replace(box, last_running_at_ns=boxes.clock.now_ns())

@@ -81,6 +81,12 @@ MIGRATIONS: Sequence[str] = (
     CREATE INDEX holds_by_end ON holds (expires_at_ns);
     """,
     "ALTER TABLE boxes ADD COLUMN account TEXT NOT NULL DEFAULT 'local'",
+    """
+    CREATE TABLE policies (
+        box_id TEXT PRIMARY KEY REFERENCES boxes (box_id) ON DELETE CASCADE,
+        document TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 
 _BOX_COLUMNS = (
@@ -242,6 +248,20 @@ def finish_restore(connection: sqlite3.Connection, restore: PendingRestore) -> N
 def drop_restore(connection: sqlite3.Connection, box_id: str) -> None:
     """Forget a restore that did not happen."""
     connection.execute("DELETE FROM restores WHERE box_id = ?", (box_id,))
+
+
+def policy(connection: sqlite3.Connection, box_id: str) -> str | None:
+    """Return the network policy of a box, as JSON; None where it has none."""
+    row = connection.execute("SELECT document FROM policies WHERE box_id = ?", (box_id,)).fetchone()
+    return row[0] if row else None
+
+
+def put_policy(connection: sqlite3.Connection, box_id: str, document: str | None) -> None:
+    """Write down the network policy of a box; None takes it away."""
+    if document is None:
+        connection.execute("DELETE FROM policies WHERE box_id = ?", (box_id,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO policies VALUES (?, ?)", (box_id, document))
 
 
 def put_hold(connection: sqlite3.Connection, hold: Hold) -> None:

@@ -10,7 +10,7 @@ import dataclasses
 from typing import assert_never
 
 from skerry.base import LimitReached, NotFound, SkerryError, new_id
-from skerry.boxes import checkpoints, images, life, store
+from skerry.boxes import checkpoints, images, life, policies, store
 from skerry.boxes import model as m
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.model import Found, Repair, plan_repairs
@@ -39,6 +39,8 @@ async def recover(boxes: Boxes) -> list[Repair]:
     for box_id in await boxes.machine.frozen():
         boxes.signs_of(box_id).frozen_at_ns = boxes.clock.monotonic_ns()
     await boxes.machine.sweep({living[box_id].slot: box_id for box_id in boxes.running})
+    for box_id in boxes.running:
+        await policies.enforce(boxes, living[box_id])
     for box in living.values():
         if box.limits_pending:
             with contextlib.suppress(SkerryError):  # they hold from the next change on

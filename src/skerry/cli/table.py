@@ -22,6 +22,7 @@ TABLE = (
     Entry("exec", "exec", "Run a command in a box", takes_command=True),
     Entry("console", "console", "Open a shell in a box"),
     Entry("sessions", "sessions", "List, join or end the sessions of a box"),
+    Entry("policy", "policy", "Which names a box may reach"),
     Entry("proxy", "proxy", "Ports of a box as ports of this machine"),
     Entry("service", "service", "Commands that a box keeps running"),
     Entry("logs", "service", "Print the log of a service"),

@@ -100,6 +100,21 @@ class Box:
         self.details = await self._calls.ask(wire.Box, method, path, body=body)
         return self.details
 
+    async def policy(self) -> wire.Policy:
+        """Return its network policy; without rules its network is open."""
+        path = path_of("boxes", self.name, "policy", "network")
+        return await self._calls.ask(wire.Policy, "GET", path)
+
+    async def set_policy(self, policy: wire.Policy) -> None:
+        """Replace its network policy, at once. Raises Invalid(bad_policy), which names the rule."""
+        path = path_of("boxes", self.name, "policy", "network")
+        await self._calls.tell("POST", path, body=policy)
+
+    async def policy_log(self) -> list[wire.RefusalShape]:
+        """Return what it was refused, the oldest first."""
+        path = path_of("boxes", self.name, "policy", "network", "log")
+        return await self._calls.ask(list[wire.RefusalShape], "GET", path)
+
     def forward(self, port: int) -> AbstractAsyncContextManager[Forward]:
         """Give a block a connection to a port on its localhost; it is woken first.
 

@@ -325,18 +325,19 @@ def _enable(directory: str, names: str) -> None:
 def write_value(path: str, value: str) -> None:
     """Write value into a control file. Raises OSError with what the kernel says of it.
 
-    FileNotFoundError also where the group goes while the file is open.
+    FileNotFoundError also where the group goes while the file is opened or written.
     """
-    # One write(2), and its error now: a buffered file would report it only when it is closed.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(descriptor, value.encode())
+        # One write(2), and its error now: a buffered file would report it only when it is closed.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
     except OSError as error:
         if error.errno == errno.ENODEV:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
         raise
-    finally:
-        os.close(descriptor)
 
 
 def read_words(path: str) -> list[str]:

@@ -6,6 +6,7 @@ Which addresses belong to boxes, this file does not know.
 import errno
 import socket
 import struct
+from collections.abc import Collection
 from ipaddress import IPv4Address
 
 from skerry.host.netlink import (
@@ -22,7 +23,8 @@ _GET, _DELETE, _STATISTICS = (_SUBSYSTEM_CONNTRACK | number for number in (1, 2,
 _GENERAL = struct.Struct(">BBH")  # family, version, resource
 
 _TUPLE_ORIGINAL, _FILTER = 1, 25
-_TUPLE_ADDRESSES, _SOURCE = 1, 1
+_TUPLE_ADDRESSES = 1
+_SOURCE, _DESTINATION = 1, 2
 _FILTER_ORIGINAL, _FILTER_REPLY = 1, 2
 _FILTER_BY_SOURCE = 1
 
@@ -40,10 +42,10 @@ def can_forget_connections() -> bool:
     return True
 
 
-def forget_connections(source: IPv4Address) -> int:
+def forget_connections(source: IPv4Address, spared: Collection[IPv4Address] = frozenset()) -> int:
     """Make the kernel forget the connections that source opened; return how many there were.
 
-    Packets that still arrive for them then reach nobody, not even a later owner of the address.
+    Those to an address in spared are left alone, which should be a set. Packets that still arrive for them then reach nobody, not even a later owner of the address.
     Of the calling thread's network namespace. Takes 10 ms where the kernel's table has 262,144
     places, for it looks at each, and 0.01 ms for each connection. Raises OSError.
     """
@@ -65,8 +67,11 @@ def forget_connections(source: IPv4Address) -> int:
         # Listed and then deleted one by one: deleting by filter is not in Debian 12's kernel.
         for body in netlink.dump(_GET, request):
             original = attributes_in(body, _GENERAL.size)[_TUPLE_ORIGINAL]
-            if _source_of(original) != source.packed:
+            addresses = attributes_in(attributes_in(original, 0).get(_TUPLE_ADDRESSES, b""), 0)
+            if addresses.get(_SOURCE) != source.packed:
                 continue  # a kernel before 5.8 lists everybody's
+            if spared and IPv4Address(addresses[_DESTINATION]) in spared:
+                continue
             try:
                 netlink.request(_DELETE, general + nested_attribute(_TUPLE_ORIGINAL, original))
             except OSError as error:
@@ -74,7 +79,3 @@ def forget_connections(source: IPv4Address) -> int:
                     raise
             forgotten += 1
     return forgotten
-
-
-def _source_of(original: bytes) -> bytes | None:
-    return attributes_in(attributes_in(original, 0).get(_TUPLE_ADDRESSES, b""), 0).get(_SOURCE)

@@ -3,7 +3,7 @@
 Each question goes out on a socket of its own, with a random port and a random number, and only the
 server that was asked can answer it. What a box may not have is bounded: questions a second,
 questions and connections at a time, their size, how long they take. Remembers no answers; which
-names a box may ask for, this file does not know.
+names a box may ask for, its guard knows.
 """
 
 import asyncio
@@ -71,6 +71,21 @@ _DEFAULT_LIMITS = DnsLimits()
 
 
 @dataclass(frozen=True, slots=True)
+class Guard:
+    """Who decides what a box is told; both take its address, and neither waits for anything.
+
+    screen: returns what to answer a question at once, None if it may be passed on. admit: returns
+    what to answer in place of the answer of a server.
+    """
+
+    screen: Callable[[str, Query], bytes | None]
+    admit: Callable[[str, Query, bytes], bytes]
+
+
+_NO_GUARD = Guard(screen=lambda _box, _query: None, admit=lambda _box, _query, answer: answer)
+
+
+@dataclass(frozen=True, slots=True)
 class DnsSockets:
     """Where boxes' questions arrive; serve_dns() closes both."""
 
@@ -101,6 +116,7 @@ async def serve_dns(
     boxes: IPv4Network,
     resolvers: Callable[[], Sequence[Resolver]],
     limits: DnsLimits = _DEFAULT_LIMITS,
+    guard: Guard = _NO_GUARD,
 ) -> None:
     """Answer the questions that come from addresses in boxes, until cancelled; close the sockets.
 
@@ -108,7 +124,7 @@ async def serve_dns(
     """
     with sockets.udp, sockets.tcp:
         async with asyncio.TaskGroup() as tasks:
-            forwarder = _Forwarder(boxes, resolvers, limits, tasks)
+            forwarder = _Forwarder(boxes, resolvers, limits, guard, tasks)
             tasks.create_task(forwarder.serve_datagrams(sockets.udp))
             tasks.create_task(forwarder.serve_connections(sockets.tcp))
 
@@ -119,9 +135,11 @@ class _Forwarder:
         boxes: IPv4Network,
         resolvers: Callable[[], Sequence[Resolver]],
         limits: DnsLimits,
+        guard: Guard,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self._boxes = boxes
+        self._guard = guard
         self._resolvers = resolvers
         self._tasks = tasks
         self._limits = limits
@@ -155,7 +173,7 @@ class _Forwarder:
         self, door: socket.socket, query: Query, source: tuple[str, int]
     ) -> None:
         try:
-            answer = await self._answer(query, _ask_by_datagram)
+            answer = await self._answer(source[0], query, _ask_by_datagram)
         finally:
             self._gate.leave(source[0])
         # The box may be gone, or not reading: then it does not need the answer.
@@ -189,16 +207,19 @@ class _Forwarder:
                     query = read_query(message)
                     if query is None or not self._gate.asks(box):
                         return
-                    answer = await self._answer(query, _ask_by_connection)
+                    answer = await self._answer(box, query, _ask_by_connection)
                     async with asyncio.timeout(self._limits.connection_idle_seconds):
                         await loop.sock_sendall(connection, _framed(answer))
         finally:
             self._gate.leave(box)
 
-    async def _answer(self, query: Query, ask: _Ask) -> bytes:
+    async def _answer(self, box: str, query: Query, ask: _Ask) -> bytes:
         """Return the response to a query, the word of a failure if no server has one in time."""
         if query.verdict != Rcode.NO_ERROR:
             return failure(query, query.verdict)
+        at_once = self._guard.screen(box, query)
+        if at_once is not None:
+            return at_once
         answer: bytes | None = None
         with suppress(TimeoutError):
             async with asyncio.timeout(self._limits.query_seconds):
@@ -206,7 +227,9 @@ class _Forwarder:
                     answer = await self._ask_each(query, ask)
                     if answer is not None:
                         break
-        return failure(query, Rcode.SERVER_FAILURE) if answer is None else answer
+        if answer is None:
+            return failure(query, Rcode.SERVER_FAILURE)
+        return self._guard.admit(box, query, answer)
 
     async def _ask_each(self, query: Query, ask: _Ask) -> bytes | None:
         """Return the first good answer of a server, else the last bad one, None if none spoke."""

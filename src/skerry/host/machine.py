@@ -30,10 +30,13 @@ from skerry.host import (
 from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
-from skerry.host.dns import DnsSockets, open_dns_sockets, serve_dns
+from skerry.host.dns import DnsSockets, open_dns_sockets
 from skerry.host.identity import write_identity
 from skerry.host.network import Network
 from skerry.host.network_plan import network_plan
+from skerry.host.policy_log import Refusal
+from skerry.host.policy_rules import NetworkPolicy
+from skerry.host.policy_service import serve_policies
 from skerry.host.pool import Pool
 from skerry.host.pool_errors import explained
 from skerry.host.resolvers import HostResolvers
@@ -182,9 +185,8 @@ class LinuxMachine:
             await asyncio.to_thread(self.pool.close)
 
     async def serve_names(self) -> None:
-        """Answer the boxes' DNS queries until cancelled."""
-        plan = self.network.plan
-        await serve_dns(self.name_sockets, plan.network, HostResolvers())
+        """Answer the boxes' DNS queries, as their policies let them ask, until cancelled."""
+        await serve_policies(self.network, self.name_sockets, HostResolvers())
 
     def address_of(self, slot: int) -> str:
         """Implement the seam."""
@@ -432,6 +434,16 @@ class LinuxMachine:
         await self.session_host.sweep(await asyncio.to_thread(self.containers.groups))
         await asyncio.to_thread(self.network.repair)
         await asyncio.to_thread(self.pool.drop_stale_groups)
+
+    # -- network policy --
+
+    async def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
+        """Implement the seam."""
+        await asyncio.to_thread(self.network.set_policy, box_id, slot, policy)
+
+    async def refusals(self, box_id: str, since_ns: int) -> Sequence[Refusal]:
+        """Implement the seam."""
+        return self.network.refusals(box_id, since_ns)
 
     # -- services --
 

@@ -19,10 +19,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Self
 
 from skerry.base import Conflict, NotAvailable
-from skerry.host import firewall, nftables
+from skerry.host import firewall, nftables, policy_table
 from skerry.host.conntrack import can_forget_connections, forget_connections
 from skerry.host.network_namespace import in_network_namespace, network_namespace_of
 from skerry.host.network_plan import NetworkPlan, network_plan
+from skerry.host.policy_log import Refusal
+from skerry.host.policy_rules import NetworkPolicy
+from skerry.host.policy_walls import GivenTime, WallFeatures, Walls, open_walls
 from skerry.host.rtnetlink import SCOPE_HOST, Link, RouteSocket, VethEnds
 
 _LOOPBACK = 1  # the index of `lo`, in every namespace
@@ -40,6 +43,8 @@ _BOX_MAC_PREFIX = bytes.fromhex("02736b01")
 # 10 seconds; the worker shares a lock with all that changes links, as does each question here.
 _PASSING_ATTEMPTS_MAX = 50_000
 _PASSING_PAUSE_SECONDS = 0.0002
+
+_GIVEN_TIME = GivenTime()
 
 _HOST_LINK_SETTINGS = {
     1: 1,  # forwarding
@@ -70,6 +75,7 @@ class Network:
 
     plan: NetworkPlan
     missing: tuple[str, ...]
+    walls: Walls = field(repr=False, compare=False)
     # The kernel changes links one at a time; threads that fight over its lock lose: 40 attached by
     # eight threads at once took 350 to 640 ms, in turn 110 to 210.
     _in_turn: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -82,11 +88,13 @@ class Network:
         network: str,
         allowed_private: Sequence[str] = (),
         connections_max: int = 4096,
+        given_time: GivenTime = _GIVEN_TIME,
     ) -> Self:
         """Put the rules in force, give the host the gateway's address and let it pass packets on.
 
         network: the boxes' range, such as 10.213.0.0/16. allowed_private: private ranges that
-        boxes may reach. connections_max: per box. Replaces what an earlier version or a crash
+        boxes may reach. connections_max: per box. given_time: for how long boxes with a policy
+        may reach what they were told of. Replaces what an earlier version or a crash
         left in one step, without a gap; running boxes notice nothing, except where network
         changed: they keep their old address, and with it no network, until they start again.
 
@@ -101,13 +109,14 @@ class Network:
         with _kernel_asked("The boxes' network could not be set up"), RouteSocket() as host:
             _refuse_taken_range(plan, host)
             missing = _enforce(plan)
+            walls = open_walls(plan, _wall_features(missing), given_time)
             host.set_link_up(_LOOPBACK)
             _drop_gateways(plan, host, keep=plan.gateway)
             # On `lo`: always up, needs no kernel option (a dummy link would), and with scope host
             # no program takes it for an address by which the machine is reached.
             host.add_address(_LOOPBACK, plan.gateway, scope=SCOPE_HOST, label=plan.gateway_label)
         _pass_packets_on()
-        return cls(plan, missing)
+        return cls(plan, missing, walls)
 
     def attach(self, pid: int, slot: int, box_id: str) -> IPv4Address:
         """Give the box whose first process is pid its `eth0`, `lo` and routes; return its address.
@@ -118,6 +127,7 @@ class Network:
         Invalid(network_full), NotAvailable(network_unavailable).
         """
         address = self.plan.address(slot)
+        self.walls.clear_for(box_id, slot)
         with (
             self._in_turn,
             network_namespace_of(pid) as namespace,
@@ -146,12 +156,13 @@ class Network:
             forget_connections(self.plan.address(slot))
 
     def sweep(self, slots: Collection[int]) -> list[str]:
-        """Remove the links of boxes whose slots are not among these; return their names.
+        """Remove links and walls of boxes whose slots are not among these; return the links' names.
 
         A box's link goes with its namespace; what is found here was kept by something that
         outlived its box. Takes up to 40 ms a link. Raises NotAvailable(network_unavailable).
         """
         removed: list[str] = []
+        self.walls.keep_only(slots)
         with _kernel_asked("Links of ended boxes could not be removed"), RouteSocket() as host:
             for link in self._links(host):
                 slot = self.plan.link_slot(link.name)
@@ -167,12 +178,15 @@ class Network:
         table of the machine; until this is called boxes have neither NAT nor walls. Takes 1 ms
         where all is well.
         """
-        try:
-            nftables.run(f"list chain inet {self.plan.table} {firewall.LAST_CHAIN}\n")
-        except nftables.RulesRefused:
+        walls_gone = not _is_there(self.plan.policy_table, policy_table.LAST_CHAIN)
+        rules_gone = not _is_there(self.plan.table, firewall.LAST_CHAIN)
+        # In this order, as without the rules packets of boxes find no way back to them.
+        if walls_gone:
+            with _kernel_asked("The policies of boxes could not be put in force again"):
+                self.walls.repair()
+        if rules_gone:
             _enforce(self.plan)
-            return True
-        return False
+        return walls_gone or rules_gone
 
     def close(self) -> None:
         """Remove rules, links and the gateway's address; boxes that run are left without network.
@@ -184,7 +198,22 @@ class Network:
             for link in self._links(host):
                 host.delete_link(link.index)
             _drop_gateways(self.plan, host, keep=None)
-        nftables.run(firewall.removal(self.plan))
+        nftables.run(firewall.removal(self.plan) + policy_table.removal(self.plan))
+
+    def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
+        """Hold the box of that slot to a policy from now on; None, or no rules, hold it to nothing.
+
+        In one step; connections to what is not allowed any more are cut before this returns. To be
+        called before attach(), and again for each box with a policy after a restart of the daemon,
+        until when the box's names are not answered. Takes 10 to 30 ms. Raises Invalid(network_full),
+        NotAvailable(network_unavailable).
+        """
+        with _kernel_asked(f"The network policy of {box_id} could not be put in force"):
+            self.walls.set_policy(box_id, slot, policy)
+
+    def refusals(self, box_id: str, since_ns: int = 0) -> Sequence[Refusal]:
+        """Return what the policy of a box refused after since_ns (since 1970), the oldest first."""
+        return self.walls.refusals(box_id, since_ns)
 
     def _make_link(self, host: RouteSocket, namespace: int, slot: int, note: str) -> None:
         box = in_network_namespace(namespace, lambda: self._make_box_end(host, namespace, slot))
@@ -229,7 +258,11 @@ class Network:
         return [link for link in host.links() if link.name.startswith(self.plan.link_prefix)]
 
 
-_CANNOT_FORGET = "forgetting the connections of boxes that ended (CONFIG_NF_CT_NETLINK)"
+_CANNOT_FORGET = (
+    "forgetting connections, of boxes that ended and to what a new policy denies "
+    "(CONFIG_NF_CT_NETLINK)"
+)
+_CANNOT_LOG = f"{policy_table.LOG_FEATURE.name} ({policy_table.LOG_FEATURE.option})"
 
 
 @contextmanager
@@ -249,6 +282,8 @@ def _enforce(plan: NetworkPlan) -> tuple[str, ...]:
     limit_connections = _takes(limit)
     if not limit_connections:
         missing.append(f"{limit.name} ({limit.option})")
+    if not _takes(policy_table.LOG_FEATURE):
+        missing.append(_CANNOT_LOG)
     if not can_forget_connections():
         missing.append(_CANNOT_FORGET)
     try:
@@ -257,6 +292,20 @@ def _enforce(plan: NetworkPlan) -> tuple[str, ...]:
         _raise_for_missing_feature()
         raise
     return tuple(missing)
+
+
+def _wall_features(missing: Collection[str]) -> WallFeatures:
+    return WallFeatures(
+        log_packets=_CANNOT_LOG not in missing, cut_connections=_CANNOT_FORGET not in missing
+    )
+
+
+def _is_there(table: str, chain: str) -> bool:
+    try:
+        nftables.run(f"list chain inet {table} {chain}\n")
+    except nftables.RulesRefused:
+        return False
+    return True
 
 
 def _raise_for_missing_feature() -> None:

@@ -32,8 +32,13 @@ class NetworkPlan:
 
     @property
     def table(self) -> str:
-        """The name of the nftables table that holds all the rules."""
+        """The name of the nftables table that holds the rules for all boxes."""
         return f"skerry-{self.instance}"
+
+    @property
+    def policy_table(self) -> str:
+        """The name of the nftables table that holds boxes to their network policies."""
+        return f"skerry-{self.instance}-policy"
 
     @property
     def link_prefix(self) -> str:

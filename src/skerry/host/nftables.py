@@ -11,6 +11,8 @@ from contextlib import contextmanager
 
 from skerry.base import NotAvailable
 
+_TERSE = 1 << 11  # NFT_CTX_OUTPUT_TERSE
+
 # The library is not said to be safe in two threads at once, even with a context for each.
 _one_at_a_time = threading.Lock()
 
@@ -26,6 +28,16 @@ def run(commands: str) -> str:
     with what libnftables says, NotAvailable(network_unavailable) if it is not installed.
     """
     with _context() as (library, context):
+        return _run(library, context, commands)
+
+
+def outline(commands: str) -> str:
+    """Carry out listing commands and return what they print, but for the elements of sets.
+
+    Raises as run() does.
+    """
+    with _context() as (library, context):
+        library.nft_ctx_output_set_flags(context, _TERSE)
         return _run(library, context, commands)
 
 
@@ -82,6 +94,8 @@ def _library() -> ctypes.CDLL:
     library.nft_ctx_free.restype = None
     library.nft_ctx_set_dry_run.argtypes = [context, ctypes.c_bool]
     library.nft_ctx_set_dry_run.restype = None
+    library.nft_ctx_output_set_flags.argtypes = [context, ctypes.c_uint]
+    library.nft_ctx_output_set_flags.restype = None
     for name in ("nft_ctx_buffer_output", "nft_ctx_buffer_error"):
         getattr(library, name).argtypes = [context]
     for name in ("nft_ctx_get_output_buffer", "nft_ctx_get_error_buffer"):

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
+from skerry.host.policy_log import Refusal
+from skerry.host.policy_rules import NetworkPolicy
+
 
 @dataclass(frozen=True, slots=True)
 class BoxLimits:
@@ -386,6 +389,20 @@ class Machine(Protocol):
 
     async def tidy(self) -> None:
         """Remove what ended execs left, and mend what others broke. At any time."""
+        ...
+
+    # -- network policy --
+
+    async def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
+        """Hold a box to a policy, before it starts or while it runs; None leaves its network open.
+
+        Live and in one step: connections to what is not allowed any more are cut. Raises
+        NotAvailable(network_unavailable).
+        """
+        ...
+
+    async def refusals(self, box_id: str, since_ns: int) -> Sequence[Refusal]:
+        """Return what the policy of a box refused after since_ns, the oldest first."""
         ...
 
     # -- services --

@@ -10,9 +10,10 @@ import dataclasses
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from skerry.base import Conflict, NotAvailable, NotFound
+from skerry.host.policy_log import Refusal
+from skerry.host.policy_rules import NetworkPolicy
 from skerry.host.seam import (
     BoxDisk,
     BoxLimits,
@@ -28,67 +29,9 @@ from skerry.host.seam import (
     Running,
     SessionState,
 )
+from skerry.testing.world import BoxData, Crash, Files, World
 
-Files = dict[str, bytes]
-
-
-class Crash(BaseException):
-    """The daemon ends here, as by SIGKILL: nothing after it runs."""
-
-
-@dataclass
-class Disk:
-    """A subvolume: an id and its files."""
-
-    subvolume_id: int
-    files: Files
-    read_only: bool = False
-
-
-@dataclass
-class BoxData:
-    """What the pool holds for one box."""
-
-    disk: Disk | None = None
-    checkpoints: dict[str, Disk] = field(default_factory=dict[str, Disk])
-
-
-@dataclass
-class World:
-    """What a crash leaves standing. steps counts the machine's changes; crash_at ends one.
-
-    folder: where disks are copied to when somebody wants to see them as directories.
-    """
-
-    folder: str
-    images: dict[str, Files] = field(default_factory=dict[str, Files])
-    boxes: dict[str, BoxData] = field(default_factory=dict[str, BoxData])
-    running: dict[str, Running] = field(default_factory=dict[str, Running])
-    frozen: set[str] = field(default_factory=set[str])
-    cpu_ns: dict[str, int] = field(default_factory=dict[str, int])
-    memory_available_share: float = 1.0
-    freezes_fail: bool = False
-    printed_at_ns: int = 0
-    limits: dict[str, BoxLimits] = field(default_factory=dict[str, BoxLimits])
-    disk_limits: dict[str, int] = field(default_factory=dict[str, int])
-    limits_fail: bool = False
-    listening: set[int] = field(default_factory=set[int])
-    hostnames: dict[str, str] = field(default_factory=dict[str, str])
-    subvolumes_made: int = 256
-    steps: int = 0
-    crash_at: int | None = None
-    starts_fail: bool = False
-
-    def step(self) -> None:
-        """Count one change of the world; raise Crash instead when it is time."""
-        self.steps += 1
-        if self.crash_at is not None and self.steps >= self.crash_at:
-            raise Crash
-
-    def new_disk(self, files: Files, *, read_only: bool = False) -> Disk:
-        """Return a new subvolume with a copy of files."""
-        self.subvolumes_made += 1
-        return Disk(self.subvolumes_made, dict(files), read_only)
+__all__ = ["Crash", "SimulatedMachine", "World"]
 
 
 class SimulatedMachine:
@@ -350,6 +293,20 @@ class SimulatedMachine:
 
     async def tidy(self) -> None:
         """Implement the seam: nothing is ever left behind here."""
+
+    # -- network policy --
+
+    async def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
+        """Implement the seam: kept, though there is no network here."""
+        self.world.step()
+        if policy is None:
+            self.world.policies.pop(box_id, None)
+        else:
+            self.world.policies[box_id] = policy
+
+    async def refusals(self, box_id: str, since_ns: int) -> Sequence[Refusal]:
+        """Implement the seam: nobody is refused anything here."""
+        return ()
 
     # -- services --
 

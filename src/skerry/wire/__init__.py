@@ -51,6 +51,7 @@ from skerry.wire.files import (
     WatchEvent,
     Written,
 )
+from skerry.wire.policy import Policy, RefusalShape
 from skerry.wire.proxying import Connect, Connected
 from skerry.wire.services import (
     PutService,
@@ -150,8 +151,10 @@ __all__ = [
     "Listing",
     "MakeLink",
     "Path",
+    "Policy",
     "Progress",
     "PutService",
+    "RefusalShape",
     "RenewHold",
     "Resize",
     "Restarted",
