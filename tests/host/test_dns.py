@@ -186,6 +186,22 @@ def test_a_client_that_talks_nonsense_by_connection_is_cut_off(run: Run, sent: b
     assert run(ask()) == b""
 
 
+def test_connections_that_are_held_open_keep_nobody_from_asking(run: Run):
+    async def ask() -> tuple[bytes, bytes]:
+        async with datagram_server(honest) as server, forwarder(server) as port:
+            held = [
+                await asyncio.open_connection(str(GATEWAY), port, local_addr=(BOX, 0))
+                for _ in range(11)
+            ]
+            cut = await held[-1][0].read()
+            answer = await asked_by_datagram(port)
+            for _, writer in held:
+                writer.close()
+            return cut, answer
+
+    assert run(ask()) == (b"", ANSWER)
+
+
 def test_who_is_no_box_is_not_answered(run: Run):
     async def ask() -> tuple[bytes, bytes]:
         async with datagram_server(honest) as server, forwarder(server) as port:

@@ -55,8 +55,9 @@ class DnsLimits:
 
     attempt_seconds: how long one server has. query_seconds: how long all of them have; the C
     library in the box asks again after 5 seconds and gives up after 10. connection_idle_seconds:
-    how long a connection may be silent. in_flight_max: questions and connections at a time, each
-    of which holds a descriptor or two, and many a machine grants a process 1,024.
+    how long a connection may be silent. in_flight_max: questions at a time, each of which holds a
+    descriptor or two, and many a machine grants a process 1,024. Connections are counted apart, so
+    that those which boxes hold open keep nobody from asking by datagram.
     """
 
     attempt_seconds: float = 2.0
@@ -64,6 +65,8 @@ class DnsLimits:
     connection_idle_seconds: float = 10.0
     in_flight_max: int = 400
     in_flight_per_box_max: int = 100
+    connections_max: int = 200
+    connections_per_box_max: int = 10
     queries_per_second_per_box_max: int = 500
 
 
@@ -143,7 +146,8 @@ class _Forwarder:
         self._resolvers = resolvers
         self._tasks = tasks
         self._limits = limits
-        self._gate = _Gate(limits)
+        self._gate = _Gate(limits, limits.in_flight_max, limits.in_flight_per_box_max)
+        self._door = _Gate(limits, limits.connections_max, limits.connections_per_box_max)
 
     async def serve_datagrams(self, door: socket.socket) -> None:
         while True:
@@ -191,7 +195,7 @@ class _Forwarder:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             box: str = source[0]
-            if self._is_box(box) and self._gate.enter(box):
+            if self._is_box(box) and self._door.enter(box):
                 self._tasks.create_task(self._serve_connection(connection, box))
             else:
                 connection.close()
@@ -211,7 +215,7 @@ class _Forwarder:
                     async with asyncio.timeout(self._limits.connection_idle_seconds):
                         await loop.sock_sendall(connection, _framed(answer))
         finally:
-            self._gate.leave(box)
+            self._door.leave(box)
 
     async def _answer(self, box: str, query: Query, ask: _Ask) -> bytes:
         """Return the response to a query, the word of a failure if no server has one in time."""
@@ -251,10 +255,15 @@ class _Forwarder:
 
 
 class _Gate:
-    """Counts what each box has in flight, and asks in this second."""
+    """Counts what each box has in flight, and asks in this second.
 
-    def __init__(self, limits: DnsLimits) -> None:
+    most: in all; most_per_box: of one box.
+    """
+
+    def __init__(self, limits: DnsLimits, most: int, most_per_box: int) -> None:
         self._limits = limits
+        self._most = most
+        self._most_per_box = most_per_box
         self._in_flight: Counter[str] = Counter()
         self._in_flight_total = 0
         self._asked: Counter[str] = Counter()
@@ -271,9 +280,9 @@ class _Gate:
 
     def enter(self, box: str) -> bool:
         """Count one more in flight, if there may be one more; return whether that is so."""
-        if self._in_flight_total >= self._limits.in_flight_max:
+        if self._in_flight_total >= self._most:
             return False
-        if self._in_flight[box] >= self._limits.in_flight_per_box_max:
+        if self._in_flight[box] >= self._most_per_box:
             return False
         self._in_flight[box] += 1
         self._in_flight_total += 1
