@@ -2,11 +2,12 @@
 
 import asyncio
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from skerry.base import Failed
+from skerry.base import Failed, LimitReached, NotAvailable
 from skerry.host.database import Database
 
 THINGS = "CREATE TABLE things (name TEXT PRIMARY KEY) STRICT;"
@@ -101,3 +102,27 @@ def test_a_commit_is_on_the_disk_when_it_is_acknowledged(tmp_path: Path) -> None
 
     assert asyncio.run(database.write(settings)) == ["wal", 2, 1]
     database.close()
+
+
+def fill(database: Database) -> None:
+    for number in range(1000):
+        asyncio.run(database.write(lambda c, n=number: add(c, f"{n}" + "x" * 4000)))
+
+
+@pytest.mark.machine
+def test_a_full_file_system_is_told_and_room_mends_it(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", tmp_path], check=True)
+    try:
+        database = opened(tmp_path, THINGS)
+        (tmp_path / "filler").write_bytes(b"x" * 600_000)
+        with pytest.raises((LimitReached, NotAvailable)) as caught:
+            fill(database)
+        assert caught.value.code in ("data_full", "data_unwritable")
+        assert str(tmp_path) in caught.value.message
+        kept = len(database.read(names))
+        (tmp_path / "filler").unlink()
+        asyncio.run(database.write(lambda c: add(c, "after")))
+        assert len(database.read(names)) == kept + 1
+        database.close()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
