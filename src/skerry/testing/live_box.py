@@ -72,6 +72,7 @@ def running_box(top: Path) -> Generator[LiveBox]:
         layout = cgroups.find_layout(f"{top}/run/cgroup2")
         for name in (instance, f"{instance}.monitor", f"{instance}.pivot"):
             cgroups.kill_and_remove(cgroups.Tree(layout, name), 10 * SECOND_NS)
+        containers.retire()
 
 
 @asynccontextmanager
