@@ -85,9 +85,9 @@ async def _run_parts(
         for task in tasks:
             task.cancel()
     if context.verbs_under_way:
-        _say(f"waiting for {len(context.verbs_under_way)} pieces of work to end")
+        _say(f"skerry: waiting for {len(context.verbs_under_way)} pieces of work to end")
     if left := await boxes.settled(context, _SETTLE_NS_MAX):
-        _say(f"{left} pieces of work are cut off; the next start repairs what they left")
+        _say(f"skerry: {left} pieces of work are cut off; the next start repairs what they left")
     await boxes.discard_ready(context)
 
 
@@ -106,11 +106,11 @@ async def _first_error() -> AsyncGenerator[None]:
 
 
 def _say(text: str) -> None:
-    print(f"skerry: {text}", file=sys.stderr, flush=True)  # noqa: T201 - the log
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the log, which stderr is
 
 
 def _say_ready(settings: Settings, url: str) -> None:
-    print(f"skerry is ready: {url}, {settings.data / SOCKET}", file=sys.stderr, flush=True)  # noqa: T201 - the ready line
+    _say(f"skerry is ready: {url}, {settings.data / SOCKET}")
 
 
 @contextlib.asynccontextmanager

@@ -14,11 +14,13 @@ from skerry.boxes import BoxChange, Boxes, CreateSpec, PartialLimits
 from skerry.boxes.model import Found, plan_repairs
 from skerry.boxes.store import recorded
 from skerry.boxes.upkeep import fill_ready
+from skerry.host.policy_rules import NetworkPolicy, NetworkRule
 from skerry.testing import Crash, House
 from skerry.testing.contract import run
 
 Verb: TypeAlias = Callable[[Boxes], Awaitable[object]]
 
+CLOSED = NetworkPolicy((NetworkRule(domain="example.org", action="allow"),))
 OWN = PartialLimits(cpus=1, memory_bytes=64 << 20, disk_bytes=1 << 30)
 VERBS: dict[str, Verb] = {
     "create": lambda b: boxes.create(b, CreateSpec(name="new", limits=OWN)),
@@ -27,6 +29,7 @@ VERBS: dict[str, Verb] = {
         b, CreateSpec(name="new", limits=OWN)
     ),
     "change": lambda b: boxes.update(b, "dev", BoxChange(limits=OWN)),
+    "set policy": lambda b: boxes.set_policy(b, "dev", CLOSED),
     "freeze": lambda b: boxes.freeze(b, "dev"),
     "start": lambda b: boxes.start(b, "cold"),
     "checkpoint": lambda b: boxes.checkpoint(b, "dev"),
@@ -72,6 +75,8 @@ async def check_truth(b: Boxes, house: House) -> None:
     for view in boxes.page(b, "", 100):
         await boxes.start(b, view.box.name)
         limits = b.find(view.box.name).limits
+        in_force = house.world.policies.get(view.box.box_id, NetworkPolicy())
+        assert in_force == boxes.find_policy(b, view.box.name)
         assert house.world.limits[view.box.box_id] == limits
         assert house.world.disk_limits[view.box.box_id] == limits.disk_bytes
         output, code = await run(b.machine, "cat", "/etc/hostname", box=view.box.box_id)

@@ -116,3 +116,15 @@ def test_an_account_over_its_budget_makes_no_more_boxes(tmp_path: Path) -> None:
         await boxes.create(b, CreateSpec(name="more", account="other"))
 
     tell(tmp_path, story)
+
+
+def test_a_box_over_its_budget_can_be_restored_and_stays_asleep(tmp_path: Path) -> None:
+    async def story(b: Boxes, house: House) -> None:
+        await boxes.checkpoint(b, "dev", "")
+        await budget(b, "account", "ci", 1)
+        await spend(b, house, 2)
+        kept = await boxes.restore(b, "dev", "v1")
+        assert b.view(b.find("dev")).status == "cold"
+        assert kept.name in {each.name for each in boxes.list_checkpoints(b, "dev")}
+
+    tell(tmp_path, story)

@@ -5,6 +5,7 @@ Words: a *box* lives until it is destroyed, is in the *trash* until it is purged
 anybody asked. Every verb is a function over a `Boxes` context. Knows no wire format and no Linux.
 """
 
+from skerry.boxes.changes import update
 from skerry.boxes.checkpoints import (
     changes,
     checkpoint,
@@ -45,7 +46,6 @@ from skerry.boxes.life import (
     stop,
     trash,
     undo,
-    update,
     usage,
 )
 from skerry.boxes.metered import keep_metering

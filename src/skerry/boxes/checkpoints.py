@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Sequence
 
 from skerry.base import LimitReached, NotFound, SkerryError, checkpoint_name
-from skerry.boxes import life, store
+from skerry.boxes import life, metered, store
 from skerry.boxes.context import Boxes, whole
 from skerry.boxes.model import Box, Checkpoint, PendingRestore, surplus_autos
 from skerry.host.seam import DiskChange
@@ -75,7 +75,7 @@ async def changes(
 async def restore(boxes: Boxes, name: str, which: str) -> Checkpoint:
     """Put a box back to a checkpoint; return the automatic checkpoint that keeps what it replaced.
 
-    The box's processes end; when this returns an exec may follow. Whenever this is cut short the
+    The box's processes end; when this returns an exec may follow, unless its budget is used up. Whenever this is cut short the
     box has either the old disk or the new one, whole, and nothing of either is lost.
     Raises NotFound(box_not_found, checkpoint_not_found).
     """
@@ -103,7 +103,8 @@ async def restore(boxes: Boxes, name: str, which: str) -> Checkpoint:
             raise
         await settle_restore(boxes, restoring)
         boxes.end_disk(box.box_id)
-        await life.start_held(boxes, boxes.find(name))
+        if metered.refusal(boxes, box.box_id, box.account) is None:  # else it is back, and sleeps
+            await life.start_held(boxes, boxes.find(name))
         for surplus in surplus_autos(
             list_checkpoints(boxes, name), boxes.rules.auto_checkpoints_max
         ):

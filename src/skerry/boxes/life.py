@@ -10,7 +10,6 @@ from skerry.base import (
     Conflict,
     LimitReached,
     NotFound,
-    SkerryError,
     box_name,
     new_id,
     random_box_name,
@@ -20,7 +19,6 @@ from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.idle import PartialSleepRule, change_rule
 from skerry.boxes.model import (
     Box,
-    BoxChange,
     BoxView,
     CreateSpec,
     check_environment,
@@ -134,6 +132,14 @@ async def _claim(boxes: Boxes, box: Box, ready: ReadyBox) -> None:
             await unmake(boxes, box)
             raise
         boxes.signs_of(box.box_id).seen(boxes.clock.monotonic_ns(), "it was made")
+
+
+async def apply_limits(boxes: Boxes, box: Box) -> None:
+    """Make the limits of a box those that its row says, and note that they hold."""
+    await boxes.machine.limit_disk(box.box_id, box.limits.disk_bytes)
+    if box.box_id in boxes.running:
+        await boxes.machine.limit(box.box_id, box.limits)
+    await boxes.database.write(lambda c: store.settle_limits(c, box.box_id))
 
 
 async def make(
@@ -267,50 +273,6 @@ async def stop(boxes: Boxes, name: str) -> BoxView:
     async with boxes.hold(name) as box:
         await stop_held(boxes, box, boxes.rules.stop_grace_ns)
     return boxes.view(box)
-
-
-@whole
-async def update(boxes: Boxes, name: str, change: BoxChange) -> BoxView:
-    """Change labels, limits or when a box sleeps, which takes effect at once.
-
-    Raises NotFound(box_not_found), Invalid(bad_label, bad_sleep).
-    """
-    labels, limits, sleep = change.labels, change.limits, change.sleep
-    async with boxes.hold(name) as box:
-        changed = dataclasses.replace(
-            box,
-            limits_pending=True,
-            labels=box.labels if labels is None else check_labels(labels),
-            limits=box.limits if limits is None else settle_limits(limits, box.limits),
-            sleep=box.sleep if sleep is None else change_rule(sleep, box.sleep),
-            updated_at_ns=boxes.clock.now_ns(),
-        )
-        if changed.limits == box.limits:
-            changed = dataclasses.replace(changed, limits_pending=box.limits_pending)
-        # The row first: if this is cut short, the next daemon applies what it says.
-        await boxes.database.write(lambda c: store.update_box(c, changed))
-        if changed.limits != box.limits:
-            await _change_limits(boxes, changed, box)
-    return boxes.view(boxes.find(name))
-
-
-async def _change_limits(boxes: Boxes, changed: Box, before: Box) -> None:
-    """Apply changed limits; where the machine refuses one, all are again as they were."""
-    try:
-        await apply_limits(boxes, changed)
-    except SkerryError:
-        await boxes.database.write(lambda c: store.update_box(c, before))
-        with contextlib.suppress(SkerryError):  # why the change failed says more
-            await apply_limits(boxes, before)
-        raise
-
-
-async def apply_limits(boxes: Boxes, box: Box) -> None:
-    """Make the limits of a box those that its row says, and note that they hold."""
-    await boxes.machine.limit_disk(box.box_id, box.limits.disk_bytes)
-    if box.box_id in boxes.running:
-        await boxes.machine.limit(box.box_id, box.limits)
-    await boxes.database.write(lambda c: store.settle_limits(c, box.box_id))
 
 
 @whole

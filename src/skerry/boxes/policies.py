@@ -27,8 +27,8 @@ async def set_policy(boxes: Boxes, name: str, policy: NetworkPolicy) -> None:
     async with boxes.hold(name) as box:
         before = _policy_of(boxes, box)
         document = json.dumps(encode(policy)) if policy.rules else None
-        # In force before it is written down: cut short in between, it is stricter or laxer for as
-        # long as the next daemon takes to start, and nobody was told that it holds.
+        # In force before it is written down: cut short in between, nobody was told that it holds,
+        # and the next daemon puts what is written in force again.
         await boxes.machine.set_policy(box.box_id, box.slot, policy if policy.rules else None)
         try:
             await boxes.database.write(lambda c: store.put_policy(c, box.box_id, document))
@@ -43,10 +43,8 @@ async def refusals(boxes: Boxes, name: str, since_ns: int) -> Sequence[Refusal]:
 
 
 async def enforce(boxes: Boxes, box: Box) -> None:
-    """Put the policy of a box in force: before it starts, and when a daemon begins."""
-    policy = _policy_of(boxes, box)
-    if policy is not None:
-        await boxes.machine.set_policy(box.box_id, box.slot, policy)
+    """Put the policy of a box in force, or none: before it starts, and when a daemon begins."""
+    await boxes.machine.set_policy(box.box_id, box.slot, _policy_of(boxes, box))
 
 
 async def inherit(boxes: Boxes, source_id: str, box: Box) -> str | None:

@@ -1,6 +1,5 @@
 """Connections to ports of boxes, which keep the box awake while they are open."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 
@@ -40,6 +39,5 @@ async def _open(boxes: Boxes, box_id: str, port: int, *, patient: bool) -> Conne
             over = boxes.clock.monotonic_ns() - begun_ns > _LISTENS_NS_MAX
             if error.code != "port_closed" or not patient or over:
                 raise
-        await asyncio.sleep(0)
         await boxes.clock.sleep_ns(pause_ns)
         pause_ns = min(2 * pause_ns, _PAUSE_LONGEST_NS)

@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 from skerry import client
 from skerry.base import SkerryError
@@ -13,6 +15,8 @@ from skerry.cli.parser import Parser
 _PORTS = re.compile(r"([0-9]{1,5})(?::([0-9]{1,5}))?")
 _PORT_LAST = 65_535
 _READ_BYTES = 64 * 1024
+
+_Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def declare_proxy(parser: Parser) -> None:
@@ -51,7 +55,7 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _serving(box: client.Box, remote: int, options: argparse.Namespace):  # noqa: ANN202 - asyncio's callback
+def _serving(box: client.Box, remote: int, options: argparse.Namespace) -> _Serve:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with box.forward(remote) as forward:

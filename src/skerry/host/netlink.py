@@ -37,19 +37,15 @@ _REPLY_BYTES_MAX = 256 * 1024
 _DUMP_ATTEMPTS_MAX = 20
 
 
-class Netlink:
-    """One netlink socket, of the network namespace of the thread that makes it.
+class KernelSocket:
+    """A netlink socket of the network namespace of the thread that makes it, and its numbering."""
 
-    Not to be used by two threads at once. Raises OSError if the kernel lacks the protocol.
-    """
-
-    def __init__(self, protocol: int) -> None:
+    def __init__(self, protocol: int, *, wait_seconds: float) -> None:
+        """Open it; wait_seconds: how long an answer may take. Raises OSError."""
         self._socket = socket.socket(
             socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol
         )
-        self._socket.settimeout(_WAIT_SECONDS_MAX)
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
-        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
+        self._socket.settimeout(wait_seconds)
         self._sequence = itertools.count(1)
 
     def close(self) -> None:
@@ -66,6 +62,18 @@ class Netlink:
         _traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Netlink(KernelSocket):
+    """One netlink socket, of the network namespace of the thread that makes it.
+
+    Not to be used by two threads at once. Raises OSError if the kernel lacks the protocol.
+    """
+
+    def __init__(self, protocol: int) -> None:
+        super().__init__(protocol, wait_seconds=_WAIT_SECONDS_MAX)
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
 
     def request(self, message_type: int, payload: bytes, flags: int = 0) -> list[bytes]:
         """Have the kernel carry out one message; return the payloads that it answers with.

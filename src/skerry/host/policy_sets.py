@@ -6,17 +6,14 @@ What they stand for, this file does not know.
 """
 
 import errno
-import itertools
 import os
-import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from types import TracebackType
-from typing import Self
 
 from skerry.host.netlink import (
+    KernelSocket,
     Netlink,
     attribute,
     attributes_in,
@@ -59,7 +56,7 @@ class Element:
     comment: str
 
 
-class SetSocket:
+class SetSocket(KernelSocket):
     """A socket through which elements are put into the sets of one inet table and taken out.
 
     Of the network namespace of the thread that makes it; not to be used by two threads at once.
@@ -67,27 +64,8 @@ class SetSocket:
     """
 
     def __init__(self, table: str) -> None:
+        super().__init__(_NETLINK_NETFILTER, wait_seconds=_WAIT_SECONDS_MAX)
         self._table = text_attribute(_LIST_TABLE, table)
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER
-        )
-        self._socket.settimeout(_WAIT_SECONDS_MAX)
-        self._sequence = itertools.count(1)
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def put(self, name: str, new: Sequence[Element], known: Sequence[Element]) -> None:
         """Put elements into the set of that name, all at once, or none of them.

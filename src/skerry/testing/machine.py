@@ -298,6 +298,8 @@ class SimulatedMachine:
 
     async def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
         """Implement the seam: kept, though there is no network here."""
+        if policy == self.world.policies.get(box_id):
+            return
         self.world.step()
         if policy is None:
             self.world.policies.pop(box_id, None)
