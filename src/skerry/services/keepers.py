@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from skerry.base import NotFound, SkerryError, new_id
 from skerry.boxes import Box, Boxes
-from skerry.host.seam import ExecSpec, Exit, LogSpec, SessionLink
+from skerry.host.seam import ExecSpec, Exit, LogSpec, Running, SessionLink
 from skerry.services import store
 from skerry.services.model import (
     Service,
@@ -29,12 +29,13 @@ Key = tuple[str, str]
 
 @dataclass(slots=True)
 class Keeper:
-    """One service that is being kept running.
+    """One service that is being kept running, in one run of its box.
 
     ready: set when it answers, or was waited for enough. hurry: set to end a pause before a restart.
     """
 
     service: Service
+    run: Running
     state: ServiceState = field(default_factory=ServiceState)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
@@ -94,14 +95,19 @@ def settle(services: Services, box_id: str) -> None:
 
 
 def keep(services: Services, service: Service) -> Keeper:
-    """Return the keeper of a service, which is begun where there is none."""
+    """Return the keeper of a service of a running box, which is begun where there is none."""
     key = (service.box_id, service.name)
+    run = services.boxes.running[service.box_id]
     keeper = services.keepers.get(key)
     if keeper is not None and keeper.task is not None and not keeper.task.done():
-        keeper.hurry.set()
-        return keeper
+        if keeper.run == run:
+            keeper.hurry.set()
+            return keeper
+        # It has not seen yet that its box ended. What needs this service must wait for the new one.
+        keeper.task.cancel()
     count = keeper.state.restart_count if keeper is not None else 0
-    keeper = services.keepers[key] = Keeper(service, ServiceState("starting", restart_count=count))
+    state = ServiceState("starting", restart_count=count)
+    keeper = services.keepers[key] = Keeper(service, run, state)
     keeper.task = asyncio.create_task(_keep(services, keeper))
     return keeper
 
@@ -112,30 +118,27 @@ async def _keep(services: Services, keeper: Keeper) -> None:
     state = keeper.state
     clock = services.boxes.clock
     await _wait_for_needs(services, keeper.service)
-    while True:
+    while _same_run(services, keeper):
         began_ns = clock.monotonic_ns()
-        first = services.boxes.running.get(keeper.service.box_id)
         try:
             await _run_once(services, keeper)
         except SkerryError as error:
             state.error = error.message
         keeper.ready.set()
         state.pid = None
-        if keeper.service.box_id not in services.boxes.running:
-            state.status = "stopped"
-            return
+        if not _same_run(services, keeper):
+            break
         failures = failures_after(failures, clock.monotonic_ns() - began_ns)
         delay_ns = restart_delay_ns(failures)
         state.status, state.next_restart_at_ns = "failed", clock.now_ns() + delay_ns
         keeper.hurry.clear()
         await _pause(services, delay_ns, keeper.hurry)
-        if keeper.service.box_id not in services.boxes.running:
-            state.status, state.next_restart_at_ns = "stopped", None
-            return
-        if services.boxes.running[keeper.service.box_id] == first:
-            state.restart_count += 1
-        else:  # its box was stopped and started: that is no failure of the service
-            failures = 0
+        state.restart_count += _same_run(services, keeper)
+    state.status, state.next_restart_at_ns = "stopped", None
+
+
+def _same_run(services: Services, keeper: Keeper) -> bool:
+    return services.boxes.running.get(keeper.service.box_id) == keeper.run
 
 
 async def _pause(services: Services, delay_ns: int, hurry: asyncio.Event) -> None:
