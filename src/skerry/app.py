@@ -15,10 +15,11 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from skerry import accounts, api, boxes, metering, services
+from skerry import accounts, api, boxes, doors, metering, services
 from skerry.api import Services
 from skerry.base import NANO, SkerryError
 from skerry.config import Settings
+from skerry.gateway import control
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
 from skerry.host.daemon import hold_directory, hold_instance, prepare_process
@@ -73,6 +74,8 @@ async def _run_parts(
     async with _first_error(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(context)) for loop in loops]
         tasks.append(group.create_task(machine.serve_names()))
+        if settings.gateway_listen:
+            tasks.append(await _start_gateway(group, settings, services))
         await api.serve(
             public,
             private,
@@ -89,6 +92,26 @@ async def _run_parts(
     if left := await boxes.settled(context, _SETTLE_NS_MAX):
         _say(f"skerry: {left} pieces of work are cut off; the next start repairs what they left")
     await boxes.discard_ready(context)
+
+
+async def _start_gateway(
+    group: asyncio.TaskGroup, settings: Settings, services: Services
+) -> asyncio.Task[None]:
+    """Return the task that keeps a gateway, once that listens."""
+    key = await boxes.signing_key(services.boxes)
+    steering = doors.Steering(
+        services.boxes, services.services, services.accounts, terms_of(settings), key
+    )
+    place = doors.Place(
+        run=settings.data / "gateway",
+        listen=settings.gateway_listen,
+        base_domain=settings.base_domain,
+        access_log=Path(settings.gateway_log) if settings.gateway_log else None,
+    )
+    is_ready = asyncio.Event()
+    task = group.create_task(doors.keep(steering, place, is_ready.set, _say))
+    await is_ready.wait()
+    return task
 
 
 @contextlib.asynccontextmanager
@@ -217,6 +240,31 @@ def rules_of(settings: Settings) -> boxes.Rules:
         sleep=boxes.SleepRule(settings.warm_after_ns, settings.cold_after_ns),
         hold_max_ns=settings.hold_max_ns,
         memory_low_share=settings.memory_low_percent / 100,
+        base_domain=settings.base_domain,
+        url_form=url_form_of(settings),
+    )
+
+
+def url_form_of(settings: Settings) -> str | None:
+    """Return what the web addresses of boxes look like, with {name} in them; None without."""
+    if not settings.gateway_listen or settings.gateway_url:
+        return settings.gateway_url or None
+    port = settings.gateway_listen.rpartition(":")[2]
+    return f"http://{{name}}.{settings.base_domain}" + (f":{port}" if port != "80" else "")
+
+
+def terms_of(settings: Settings) -> doors.Terms:
+    """Return what the settings say of the gateway."""
+    return doors.Terms(
+        trusted_proxies=settings.trusted_proxies,
+        cookie_ns=settings.login_ns,
+        limits=control.Limits(
+            connections_max=settings.gateway_connections_max,
+            wake_wait_ns=settings.wake_wait_ns,
+            listen_wait_ns=settings.listen_wait_ns,
+            answer_wait_ns=settings.answer_wait_ns,
+            failed_logins_per_minute=settings.failed_logins_per_minute,
+        ),
     )
 
 

@@ -89,6 +89,30 @@ class Settings:
     hold_max_ns: int = _setting(
         24 * _HOUR_NS, "how long a hold may keep a box awake", _SECOND_NS, 30 * 24 * _HOUR_NS
     )
+    gateway_listen: str = _setting(
+        "127.0.0.1:8080", "address and port of the boxes' web addresses; empty is no gateway"
+    )
+    base_domain: str = _setting("localhost", "what comes after a box's name in its web address")
+    gateway_url: str = _setting(
+        "", "that address as seen through another server, such as https://{name}.example.com"
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), "addresses or networks whose X-Forwarded headers the gateway believes"
+    )
+    gateway_log: str = _setting("", "a file for the gateway's access log")
+    gateway_connections_max: int = _setting(8192, "open connections to the gateway", 1)
+    login_ns: int = _setting(
+        30 * 24 * _HOUR_NS, "how long a login at a web address lasts", 60 * _SECOND_NS
+    )
+    wake_wait_ns: int = _setting(
+        60 * _SECOND_NS, "how long a request waits for its box to wake", _SECOND_NS, _HOUR_NS
+    )
+    listen_wait_ns: int = _setting(
+        30 * _SECOND_NS, "how long it then waits for the port to listen", _SECOND_NS, _HOUR_NS
+    )
+    answer_wait_ns: int = _setting(
+        300 * _SECOND_NS, "how long a box may take to begin an answer", _SECOND_NS, 24 * _HOUR_NS
+    )
     memory_low_percent: float = _setting(
         10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
     )

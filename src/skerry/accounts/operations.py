@@ -31,12 +31,16 @@ _MARK_EVERY_NS = 60 * 10**9  # a write for every request would cost more than th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The context of every verb here. marked_at_ns: when a use was written down, by token."""
+    """The context of every verb here. marked_at_ns: when a use was written down, by token.
+
+    changed: called when tokens were made or revoked.
+    """
 
     database: Database
     clock: Clock
     entropy: Callable[[int], bytes]
     marked_at_ns: dict[str, int] = field(default_factory=dict[str, int])
+    changed: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
 
 async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tuple[Token, str]:
@@ -59,6 +63,7 @@ async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tu
         created_at_ns=accounts.clock.now_ns(),
     )
     await accounts.database.write(lambda c: store.insert_token(c, token))
+    _tell_changed(accounts)
     return token, token_text(token.token_id, secret)
 
 
@@ -75,6 +80,12 @@ async def revoke(accounts: Accounts, token_id: str) -> None:
             "token_not_found",
             f"There is no token {token_id[:80]!r}. `skerry token list` shows all.",
         )
+    _tell_changed(accounts)
+
+
+def _tell_changed(accounts: Accounts) -> None:
+    for tell in accounts.changed:
+        tell()
 
 
 async def verify(accounts: Accounts, text: str) -> Token:

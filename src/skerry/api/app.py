@@ -18,6 +18,7 @@ from skerry.api import (
     services,
     sleeping,
     terminals,
+    urls,
     watching,
 )
 from skerry.api.edge import Edge
@@ -34,6 +35,7 @@ _OPERATIONS = (
     *images.OPERATIONS,
     *services.OPERATIONS,
     *sleeping.OPERATIONS,
+    *urls.OPERATIONS,
     *policy.OPERATIONS,
     *metering.OPERATIONS,
     *control.OPERATIONS,

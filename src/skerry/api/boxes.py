@@ -8,8 +8,8 @@ from starlette.responses import Response
 from skerry import boxes, wire
 from skerry.api.routing import Call, Operation, answer
 from skerry.api.sleeping import sleep_rule, sleep_shape
-from skerry.base import NotBuilt, rfc3339
-from skerry.boxes import BoxChange, BoxView, CreateSpec, PartialLimits, is_disk_full
+from skerry.base import rfc3339
+from skerry.boxes import Access, BoxChange, BoxView, CreateSpec, PartialLimits, is_disk_full
 from skerry.host.seam import BoxUsage
 
 _DEFAULT_PAGE = 50
@@ -53,6 +53,8 @@ def box_shape(view: BoxView, usage: BoxUsage | None = None) -> wire.Box:
         updated_at=rfc3339(box.updated_at_ns),
         last_running_at=rfc3339(box.last_running_at_ns) if box.last_running_at_ns else None,
         forked_from=box.forked_from,
+        url=view.url,
+        url_settings=wire.UrlSettings("public" if box.access == "public" else "sprite"),
     )
     if usage is None:
         return shape
@@ -77,15 +79,15 @@ def partial(limits: wire.Limits | None) -> PartialLimits:
     return PartialLimits(limits.cpus, limits.memory_bytes, limits.disk_bytes, limits.processes)
 
 
-def _refuse_url(settings: wire.UrlSettings | None) -> None:
-    if settings is not None:
-        raise NotBuilt("not_built", "Boxes have no web address yet. Leave url_settings out.")
+def _access(settings: wire.UrlSettings | None) -> Access | None:
+    if settings is None:
+        return None
+    return "public" if settings.auth == "public" else "private"
 
 
 async def create(call: Call) -> Response:
     """Create a box."""
     body = await call.body(wire.CreateBox)
-    _refuse_url(body.url_settings)
     limits = partial(body.limits)
     if body.limits is None and body.config is not None:
         config = body.config
@@ -94,10 +96,10 @@ async def create(call: Call) -> Response:
             memory_bytes=config.ram_mb << 20 if config.ram_mb else None,
             disk_bytes=config.storage_gb << 30 if config.storage_gb else None,
         )
-    sleep = sleep_rule(body.sleep)
     spec = CreateSpec(
-        body.name, body.image, limits, body.labels, body.environment, sleep, call.account
-    )
+        body.name, body.image, limits, body.labels, body.environment, sleep_rule(body.sleep),
+        call.account, _access(body.url_settings) or "private",
+    )  # fmt: skip
     return answer(box_shape(await boxes.create(call.boxes, spec)), 201)
 
 
@@ -141,12 +143,12 @@ async def find(call: Call) -> Response:
 
 
 async def update(call: Call) -> Response:
-    """Change labels or limits of a box, or when it sleeps."""
+    """Change labels, limits or access of a box, or when it sleeps."""
     body = await call.body(wire.UpdateBox)
-    _refuse_url(body.url_settings)
     labels = () if body.clear_labels else tuple(body.labels) if body.labels is not None else None
     limits = partial(body.limits) if body.limits is not None else None
-    change = BoxChange(labels, limits, sleep_rule(body.sleep) if body.sleep else None)
+    sleep = sleep_rule(body.sleep) if body.sleep else None
+    change = BoxChange(labels, limits, sleep, _access(body.url_settings))
     view = await boxes.update(call.boxes, call.path("name"), change)
     return answer(box_shape(view))
 

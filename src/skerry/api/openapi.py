@@ -39,8 +39,6 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     schemas, components = msgspec.json.schema_components(
         ordered, schema_hook=_any, ref_template="#/components/schemas/{name}"
     )
-    for component in components.values():
-        _leave_out_what_is_not_built(component)
     schema_of = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
@@ -59,12 +57,6 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
-
-
-def _leave_out_what_is_not_built(component: dict[str, Any]) -> None:
-    properties: dict[str, dict[str, Any]] = component.get("properties", {})
-    for name in [n for n, schema in properties.items() if "x-not-built" in schema]:
-        del properties[name]
 
 
 def _any(kind: type) -> dict[str, Any]:

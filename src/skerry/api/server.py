@@ -6,8 +6,6 @@ process's signals, and knows one socket each. What happens on a connection is in
 
 import asyncio
 import functools
-import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,15 +21,13 @@ from skerry.api.protocol import (
     allow_long_request_lines,
     is_lost,
 )
-from skerry.base import Invalid, NotAvailable
+from skerry.host.listener import forget_unix, listen_tcp, listen_unix, url_of
 
 _UNFINISHED_BYTES_MAX = 64 << 20  # of headers, over all connections
 _BACKLOG = 1024
 _STOP_WAIT_S = 3  # for what is under way to end by itself
 _CANCEL_WAIT_S = 2  # for what was cancelled then
 _LOOK_EVERY_S = 10
-# A peer that is gone without a word, with nothing to send to it, is found in about a minute.
-_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 
 async def serve(
@@ -53,13 +49,12 @@ async def serve(
     loop = asyncio.get_running_loop()
     # Each with connections of its own: strangers who fill theirs do not lock out the owner.
     states = ServerState(), ServerState()
-    tcp = _listen_tcp(listen)
+    tcp = listen_tcp(listen, "--listen")
     try:
-        unix = _listen_unix(socket_path)
+        unix = listen_unix(socket_path)  # the data directory's lock says that it is ours alone
     except BaseException:
         tcp.close()
         raise
-    host, port = tcp.getsockname()[:2]
     factories = [
         functools.partial(
             HttpProtocol,
@@ -77,13 +72,13 @@ async def serve(
     )
     looking = asyncio.create_task(_drop_the_lost(states[0]))
     try:
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        ready(url_of(tcp))
         await stop.wait()
     finally:
         looking.cancel()
         for server in servers:
             server.close()
-        _forget_unix(socket_path)
+        forget_unix(socket_path)
         await asyncio.gather(*(_end(state) for state in states))
 
 
@@ -137,50 +132,3 @@ def _config(edge: Edge, limits: Limits) -> uvicorn.Config:
     )
     config.load()
     return config
-
-
-def _listen_tcp(listen: str) -> socket.socket:
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise Invalid("bad_setting", f"--listen takes ADDRESS:PORT, not {listen!r}.")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # On Linux a connection inherits these from the socket that it came by.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for option, value in ((socket.TCP_NODELAY, 1), *_KEEP_ALIVE):
-            listener.setsockopt(socket.IPPROTO_TCP, option, value)
-        listener.bind((host, int(port)))
-    except (OSError, UnicodeError) as error:
-        listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
-        raise NotAvailable(
-            "address_in_use",
-            f"Skerry cannot listen on {listen}: {reason}. Choose another with --listen.",
-        ) from None
-    return listener
-
-
-def _forget_unix(path: Path) -> None:
-    path.unlink(missing_ok=True)
-
-
-def _listen_unix(path: Path) -> socket.socket:
-    _forget_unix(path)  # the data directory's lock says that no other daemon has it
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    before = os.umask(0o177)  # from its first instant only root may connect
-    try:
-        # By way of the directory's descriptor: a socket's path may have 107 bytes and no more.
-        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-        try:
-            listener.bind(f"/proc/self/fd/{directory}/{path.name}")
-        finally:
-            os.close(directory)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener

@@ -51,6 +51,7 @@ from skerry.boxes.life import (
 from skerry.boxes.metered import keep_metering
 from skerry.boxes.model import (
     LOCAL,
+    Access,
     Box,
     BoxChange,
     BoxView,
@@ -67,10 +68,12 @@ from skerry.boxes.ports import connection
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
+from skerry.boxes.urls import domains_of, end_shares, set_domains, share, signing_key
 
 __all__ = [
     "LOCAL",
     "MIGRATIONS",
+    "Access",
     "Box",
     "BoxChange",
     "BoxView",
@@ -99,8 +102,10 @@ __all__ = [
     "destroy",
     "discard_ready",
     "disk_end",
+    "domains_of",
     "empty_trash",
     "end_session",
+    "end_shares",
     "execute",
     "find_checkpoint",
     "find_hold",
@@ -127,8 +132,11 @@ __all__ = [
     "restore",
     "save_image",
     "sessions",
+    "set_domains",
     "set_policy",
     "settled",
+    "share",
+    "signing_key",
     "start",
     "stop",
     "take_hold",

@@ -1,4 +1,4 @@
-"""Changing a box that is there: its labels, its limits, when it sleeps."""
+"""Changing a box that is there: its labels, its limits, when it sleeps, who may open its address."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ from skerry.boxes.model import Box, BoxChange, BoxView, check_labels, settle_lim
 
 @whole
 async def update(boxes: Boxes, name: str, change: BoxChange) -> BoxView:
-    """Change labels, limits or when a box sleeps, which takes effect at once.
+    """Change labels, limits, access or when a box sleeps, which takes effect at once.
 
     Raises NotFound(box_not_found), Invalid(bad_label, bad_sleep).
     """
@@ -24,6 +24,7 @@ async def update(boxes: Boxes, name: str, change: BoxChange) -> BoxView:
             labels=box.labels if labels is None else check_labels(labels),
             limits=box.limits if limits is None else settle_limits(limits, box.limits),
             sleep=box.sleep if sleep is None else change_rule(sleep, box.sleep),
+            access=change.access or box.access,
             updated_at_ns=boxes.clock.now_ns(),
         )
         if changed.limits == box.limits:

@@ -24,10 +24,15 @@ _T = TypeVar("_T")
 
 
 class Turns:
-    """A lock per key that exists only while somebody wants it."""
+    """A lock per key that exists only while somebody wants it.
+
+    ended: called with the key at the end of each turn. Whatever changes a box does so in its turn,
+    so that is the moment to look at it again.
+    """
 
     def __init__(self) -> None:
         self._locks: dict[Hashable, tuple[asyncio.Lock, int]] = {}
+        self.ended: list[Callable[[Hashable], None]] = []
 
     @contextlib.asynccontextmanager
     async def of(self, key: Hashable) -> AsyncGenerator[None]:
@@ -43,6 +48,8 @@ class Turns:
                 del self._locks[key]
             else:
                 self._locks[key] = (lock, waiting - 1)
+            for tell in self.ended:
+                tell(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +114,7 @@ class Boxes:
             self.status(box.box_id),
             self.machine.address_of(box.slot),
             settle_rule(box.sleep, self.rules.sleep),
+            self.rules.url(box.name),
         )
 
     def status(self, box_id: str) -> Status:

@@ -68,6 +68,8 @@ def _forked(
         forked_from=origin.name if checkpoint is None else f"{origin.name}@{checkpoint}",
         checkpoints_made=0,
         limits_pending=False,
+        access="private",  # who shows a box to the world does not show its copies
+        share_epoch=0,
     )
 
 

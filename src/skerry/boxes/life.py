@@ -52,6 +52,7 @@ async def create(boxes: Boxes, spec: CreateSpec) -> BoxView:
             environment={**image.environment, **environment},
             sleep=sleep,
             account=spec.account,
+            access=spec.access,
         )
         if ready is not None:
             await _claim(boxes, box, ready)

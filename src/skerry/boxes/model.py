@@ -14,6 +14,7 @@ from skerry.boxes.idle import PartialSleepRule, SleepRule
 from skerry.host.seam import BoxDisk, BoxLimits, BoxUsage
 
 Status: TypeAlias = Literal["running", "warm", "cold"]
+Access: TypeAlias = Literal["private", "public"]
 
 SLOT_FIRST = 2  # 0 is the network's own address, 1 the gateway's
 LABELS_MAX = 32
@@ -28,7 +29,8 @@ class Box:
     """A persistent computer as the database knows it. Whether it runs is the machine's to say.
 
     limits_pending: the machine may still hold it to other limits than these. account: who made it,
-    and so whose it is in usage and budgets.
+    and so whose it is in usage and budgets. access: who may open its web address. share_epoch:
+    share links of an earlier one have ended.
     """
 
     box_id: str
@@ -48,16 +50,19 @@ class Box:
     sleep: PartialSleepRule = _AS_SETTINGS_SAY
     limits_pending: bool = False
     account: str = LOCAL
+    access: Access = "private"
+    share_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class BoxView:
-    """A box together with what is true of it right now."""
+    """A box together with what is true of it right now. url: its web address, if there is one."""
 
     box: Box
     status: Status
     address: str
     sleep: SleepRule
+    url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ class CreateSpec:
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
     sleep: PartialSleepRule = _AS_SETTINGS_SAY
     account: str = LOCAL
+    access: Access = "private"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ class BoxChange:
     labels: Sequence[str] | None = None
     limits: PartialLimits | None = None
     sleep: PartialSleepRule | None = None
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,8 @@ class Rules:
     """The settings that boxes follow. Sizes in bytes, times in nanoseconds.
 
     memory_low_share: below this part of the host's memory being free, warm boxes get cold.
+    base_domain: what comes after a box's name in its web address; url_form: that address, with
+    {name} in it, None where there are none.
     """
 
     default_image: str
@@ -146,6 +155,12 @@ class Rules:
     sleep: SleepRule
     hold_max_ns: int
     memory_low_share: float
+    base_domain: str = "localhost"
+    url_form: str | None = None
+
+    def url(self, name: str) -> str | None:
+        """Return the web address of the box of that name."""
+        return self.url_form.replace("{name}", name) if self.url_form else None
 
 
 def settle_limits(asked: PartialLimits, otherwise: BoxLimits) -> BoxLimits:

@@ -1,4 +1,4 @@
-"""The tables of boxes, checkpoints, restores under way and images. The only SQL of this domain.
+"""The tables of boxes and of all that they have. The only SQL of this domain.
 
 Every function takes the connection it runs on; transactions are the caller's.
 """
@@ -87,13 +87,24 @@ MIGRATIONS: Sequence[str] = (
         document TEXT NOT NULL
     ) STRICT;
     """,
+    """
+    ALTER TABLE boxes ADD COLUMN access TEXT NOT NULL DEFAULT 'private';
+    ALTER TABLE boxes ADD COLUMN share_epoch INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE domains (
+        domain TEXT PRIMARY KEY,
+        box_id TEXT NOT NULL REFERENCES boxes (box_id) ON DELETE CASCADE
+    ) STRICT;
+    CREATE INDEX domains_by_box ON domains (box_id);
+    -- One row: what cookies and share links are signed with.
+    CREATE TABLE signing (key BLOB NOT NULL) STRICT;
+    """,
 )
 
 _BOX_COLUMNS = (
     "box_id, name, slot, image, cpus, memory_bytes, disk_bytes, processes, labels, environment, "
     "created_at_ns, updated_at_ns, last_running_at_ns, forked_from, checkpoints_made, "
     "destroyed_at_ns, purge_at_ns, warm_after_ns, cold_after_ns, "
-    "limits_pending, account"
+    "limits_pending, account, access, share_epoch"
 )
 _SELECT_BOX = f"SELECT {_BOX_COLUMNS} FROM boxes "  # noqa: S608 - constants only
 _SELECT_CHECKPOINT = (
@@ -103,7 +114,7 @@ _SELECT_CHECKPOINT = (
 
 def insert_box(connection: sqlite3.Connection, box: Box) -> None:
     """Add a box. Raises sqlite3.IntegrityError if its name or slot is taken."""
-    marks = ", ".join("?" * 21)
+    marks = ", ".join("?" * 23)
     connection.execute(
         f"INSERT INTO boxes ({_BOX_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants only
         (
@@ -112,7 +123,7 @@ def insert_box(connection: sqlite3.Connection, box: Box) -> None:
             box.created_at_ns, box.updated_at_ns, box.last_running_at_ns, box.forked_from,
             box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns,
             box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending,
-            box.account,
+            box.account, box.access, box.share_epoch,
         ),
     )  # fmt: skip
 
@@ -123,12 +134,13 @@ def update_box(connection: sqlite3.Connection, box: Box) -> None:
         "UPDATE boxes SET name = ?, slot = ?, cpus = ?, memory_bytes = ?, disk_bytes = ?, "
         "processes = ?, labels = ?, environment = ?, updated_at_ns = ?, last_running_at_ns = ?, "
         "checkpoints_made = ?, destroyed_at_ns = ?, purge_at_ns = ?, warm_after_ns = ?, "
-        "cold_after_ns = ?, limits_pending = ? WHERE box_id = ?",
+        "cold_after_ns = ?, limits_pending = ?, access = ?, share_epoch = ? WHERE box_id = ?",
         (
             box.name, box.slot, *_limit_columns(box.limits), json.dumps(box.labels),
             json.dumps(dict(box.environment)), box.updated_at_ns, box.last_running_at_ns,
             box.checkpoints_made, box.destroyed_at_ns, box.purge_at_ns,
-            box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending, box.box_id,
+            box.sleep.warm_after_ns, box.sleep.cold_after_ns, box.limits_pending,
+            box.access, box.share_epoch, box.box_id,
         ),
     )  # fmt: skip
 
@@ -262,6 +274,43 @@ def put_policy(connection: sqlite3.Connection, box_id: str, document: str | None
         connection.execute("DELETE FROM policies WHERE box_id = ?", (box_id,))
     else:
         connection.execute("INSERT OR REPLACE INTO policies VALUES (?, ?)", (box_id, document))
+
+
+def domains(connection: sqlite3.Connection, box_id: str) -> tuple[str, ...]:
+    """Return the domains of a box, in their order."""
+    rows = connection.execute(
+        "SELECT domain FROM domains WHERE box_id = ? ORDER BY domain", (box_id,)
+    )
+    return tuple(domain for (domain,) in rows)
+
+
+def put_domains(connection: sqlite3.Connection, box_id: str, domains: Sequence[str]) -> None:
+    """Give a box these domains and no others; a destroyed box that had one has it no more."""
+    connection.execute("DELETE FROM domains WHERE box_id = ?", (box_id,))
+    connection.executemany(
+        "INSERT OR REPLACE INTO domains VALUES (?, ?)", [(domain, box_id) for domain in domains]
+    )
+
+
+def domain_owner(connection: sqlite3.Connection, domain: str) -> str | None:
+    """Return the name of the living box that has a domain."""
+    row = connection.execute(
+        "SELECT name FROM domains JOIN boxes USING (box_id) "
+        "WHERE domain = ? AND destroyed_at_ns IS NULL",
+        (domain,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def signing_key(connection: sqlite3.Connection) -> bytes | None:
+    """Return what cookies and share links are signed with, None before it is made."""
+    row = connection.execute("SELECT key FROM signing").fetchone()
+    return row[0] if row else None
+
+
+def put_signing_key(connection: sqlite3.Connection, key: bytes) -> None:
+    """Write down the signing key, for good."""
+    connection.execute("INSERT INTO signing VALUES (?)", (key,))
 
 
 def put_hold(connection: sqlite3.Connection, hold: Hold) -> None:

@@ -24,6 +24,8 @@ TABLE = (
     Entry("sessions", "sessions", "List, join or end the sessions of a box"),
     Entry("policy", "policy", "Which names a box may reach"),
     Entry("proxy", "proxy", "Ports of a box as ports of this machine"),
+    Entry("url", "url", "The web address of a box, and who may open it"),
+    Entry("share", "url", "Make a link that opens a private web address for a while"),
     Entry("service", "service", "Commands that a box keeps running"),
     Entry("logs", "service", "Print the log of a service"),
     Entry("file", "file", "Copy files into a box and out of it, and work on those in it"),

@@ -93,6 +93,30 @@ class Box:
         """End a hold. Raises NotFound(hold_not_found)."""
         await self._calls.tell("DELETE", path_of("boxes", self.name, "holds", name))
 
+    async def url(self) -> wire.Url:
+        """Return its web address, who may open that, and its own domains."""
+        return await self._calls.ask(wire.Url, "GET", path_of("boxes", self.name, "url"))
+
+    async def change_url(
+        self, *, access: wire.Access | None = None, domains: Sequence[str] | None = None
+    ) -> wire.Url:
+        """Change who may open its web address, or which domains it has; what is None stays.
+
+        Raises Invalid(bad_domain), Conflict(domain_taken).
+        """
+        body = wire.ChangeUrl(access, None if domains is None else list(domains))
+        return await self._calls.ask(wire.Url, "PUT", path_of("boxes", self.name, "url"), body=body)
+
+    async def share(self, seconds: float) -> wire.Share:
+        """Return a link that opens its private web address for so long. Raises Invalid(bad_share)."""
+        body = wire.NewShare(written_duration(round(seconds * 1e9)))
+        path = path_of("boxes", self.name, "url", "shares")
+        return await self._calls.ask(wire.Share, "POST", path, body=body)
+
+    async def end_shares(self) -> None:
+        """End all share links, and the logins that came of them."""
+        await self._calls.tell("DELETE", path_of("boxes", self.name, "url", "shares"))
+
     async def _changed(
         self, method: str, *parts: str, body: wire.UpdateBox | None = None
     ) -> wire.Box:

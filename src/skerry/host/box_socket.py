@@ -8,9 +8,8 @@ policy, address or route between host and box matters.
 import asyncio
 import socket
 
-from skerry.base import Conflict, NotAvailable
-from skerry.host.monitors import started_ticks
-from skerry.host.network_namespace import in_network_namespace, network_namespace_of
+from skerry.base import NotAvailable
+from skerry.host.namespace_socket import stream_socket
 from skerry.host.seam import Running
 
 _CONNECT_S_MAX = 10.0
@@ -22,7 +21,7 @@ async def connect(first: Running, port: int) -> tuple[asyncio.StreamReader, asyn
 
     Raises NotAvailable(port_closed) where nothing listens, Conflict(box_not_running).
     """
-    made = await asyncio.to_thread(_socket_in, first)
+    made = await asyncio.to_thread(stream_socket, first, socket.AF_INET)
     try:
         async with asyncio.timeout(_CONNECT_S_MAX):
             await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
@@ -37,16 +36,3 @@ async def connect(first: Running, port: int) -> tuple[asyncio.StreamReader, asyn
     except BaseException:
         made.close()
         raise
-
-
-def _socket_in(first: Running) -> socket.socket:
-    with network_namespace_of(first.init_pid) as namespace:
-        # Asked after the namespace was opened: now it is that of this process for sure.
-        if started_ticks(first.init_pid) != first.started_ticks:
-            raise Conflict("box_not_running", "The box was stopped just now. Start it again.")
-        made = in_network_namespace(
-            namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        )
-    made.settimeout(0)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return made

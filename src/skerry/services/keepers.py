@@ -7,7 +7,7 @@ stopped comes back with the box.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from skerry.base import NotFound, SkerryError, new_id
@@ -44,12 +44,25 @@ class Keeper:
 
 @dataclass(slots=True, kw_only=True)
 class Services:
-    """The context of every verb here. log_bytes_max, log_files_max: of each service."""
+    """The context of every verb here. log_bytes_max, log_files_max: of each service.
+
+    changed: called with the id of a box whose services are others now.
+    """
 
     boxes: Boxes
     log_bytes_max: int
     log_files_max: int
     keepers: dict[Key, Keeper] = field(default_factory=dict[Key, Keeper])
+    changed: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+
+    def http_port(self, box_id: str) -> int | None:
+        """Return the port at which a box answers HTTP, if one of its services says so."""
+        return next((s.spec.http_port for s in self.of_box(box_id) if s.spec.http_port), None)
+
+    def tell_changed(self, box_id: str) -> None:
+        """Tell those who asked that the services of a box are others now."""
+        for tell in self.changed:
+            tell(box_id)
 
     def of_box(self, box_id: str) -> list[Service]:
         """Return the services of a box."""
@@ -79,6 +92,7 @@ async def close(services: Services) -> None:
 
 async def _copy(services: Services, source: Box, fork: Box) -> None:
     await services.boxes.database.write(lambda c: store.copy(c, source.box_id, fork.box_id))
+    services.tell_changed(fork.box_id)
     settle(services, fork.box_id)
 
 

@@ -59,6 +59,7 @@ async def put(services: Services, box: str, name: str, spec: ServiceSpec) -> boo
         created_at_ns=services.boxes.clock.now_ns(),
     )  # fmt: skip
     await services.boxes.database.write(lambda c: store.put(c, service))
+    services.tell_changed(service.box_id)
     await _start(services, box, name)
     return True
 
@@ -72,6 +73,7 @@ async def delete(services: Services, box: str, name: str) -> None:
     await _end(services, service, _GRACE_NS)
     services.keepers.pop((service.box_id, name), None)
     await services.boxes.database.write(lambda c: store.delete(c, service.box_id, name))
+    services.tell_changed(service.box_id)
 
 
 async def start(services: Services, box: str, name: str) -> None:

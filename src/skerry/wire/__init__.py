@@ -81,6 +81,7 @@ from skerry.wire.sessions import (
     Signal,
 )
 from skerry.wire.sleeping import Hold, HoldName, RenewHold, Sleep, TakeHold, Why
+from skerry.wire.urls import Access, ChangeUrl, NewShare, Share, Url
 from skerry.wire.words import (
     Argument,
     Assignment,
@@ -104,6 +105,7 @@ __all__ = [
     "STDIN",
     "STDIN_EOF",
     "STDOUT",
+    "Access",
     "Affected",
     "Alive",
     "Argument",
@@ -115,6 +117,7 @@ __all__ = [
     "Change",
     "ChangeMode",
     "ChangeOwner",
+    "ChangeUrl",
     "CheckResult",
     "Checkpoint",
     "CheckpointName",
@@ -150,6 +153,7 @@ __all__ = [
     "LimitsHit",
     "Listing",
     "MakeLink",
+    "NewShare",
     "Path",
     "Policy",
     "Progress",
@@ -166,6 +170,7 @@ __all__ = [
     "Session",
     "SessionInfo",
     "SessionList",
+    "Share",
     "Signal",
     "SignalName",
     "SignalService",
@@ -173,6 +178,7 @@ __all__ = [
     "TakeHold",
     "Token",
     "UpdateBox",
+    "Url",
     "UrlSettings",
     "Usage",
     "Version",

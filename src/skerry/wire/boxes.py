@@ -44,14 +44,13 @@ class SpritesConfig(Struct):
 
 
 class UrlSettings(Struct):
-    """Who may open a box's web address. Kept for the protocol; the gateway is not built yet."""
+    """Who may open a box's web address: `sprite` is who has a token, a login or a share link.
 
-    auth: str = "sprite"
+    private_access: of the Sprites protocol, which has organizations; it changes nothing here.
+    """
+
+    auth: Literal["sprite", "public"] = "sprite"
     private_access: str | None = None
-
-
-# Known, so that who sends it is told that it is not built; the API's document leaves it out.
-NotYet = Annotated[UrlSettings | None, Meta(extra_json_schema={"x-not-built": True})]
 
 
 class CreateBox(Struct):
@@ -64,7 +63,7 @@ class CreateBox(Struct):
     environment: Environment = field(default_factory=dict[str, str])
     sleep: Sleep | None = None
     config: SpritesConfig | None = None
-    url_settings: NotYet = None
+    url_settings: UrlSettings | None = None
     wait_for_capacity: bool | None = None
     runtime: str | None = None
 
@@ -76,7 +75,7 @@ class UpdateBox(Struct):
     clear_labels: bool = False
     limits: Limits | None = None
     sleep: Sleep | None = None
-    url_settings: NotYet = None
+    url_settings: UrlSettings | None = None
 
 
 class Fork(Struct):

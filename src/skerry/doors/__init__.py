@@ -1,0 +1,9 @@
+"""The daemon's side of the processes beside it: keeps them running, and tells them what they need.
+
+Words: a *door* is a process that lets people in, such as the gateway; it outlives the daemon.
+"""
+
+from skerry.doors.keeping import Place, keep
+from skerry.doors.steering import Steering, Terms
+
+__all__ = ["Place", "Steering", "Terms", "keep"]

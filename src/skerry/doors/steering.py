@@ -1,0 +1,289 @@
+"""The daemon's side of the gateway: tells it what it must know, and does what it asks for.
+
+Whatever changes, the gateway is told what is true now, not what has happened: so nothing is lost
+when either of the two is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from skerry import accounts, boxes
+from skerry.base import NotFound, SkerryError
+from skerry.boxes import Boxes
+from skerry.gateway import control
+from skerry.services import Services
+
+_ANSWER_S_MAX = 2.0  # for a gateway to say whether a box may sleep; it does so at once
+_UNSENT_BYTES_MAX = 64 << 20
+_USE = "gateway"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the settings say of the gateway. cookie_ns: how long a login lasts."""
+
+    trusted_proxies: tuple[str, ...] = ()
+    cookie_ns: int = 30 * 86400 * 10**9
+    limits: control.Limits = field(default_factory=control.Limits)
+
+
+@dataclass(slots=True)
+class _Peer:
+    """A gateway that is connected. told: the boxes that it knows, as it knows them."""
+
+    writer: asyncio.StreamWriter
+    pid: int
+    hello: control.Hello
+    told: dict[str, control.Box] = field(default_factory=dict[str, control.Box])
+    asked: dict[int, asyncio.Future[bool]] = field(default_factory=dict[int, asyncio.Future[bool]])
+
+
+class Steering:
+    """All that the daemon has to do with its gateway. signing_key: of cookies and share links.
+
+    is_alone: set while it is known that no gateway runs; then a box may sleep without asking one.
+    """
+
+    def __init__(
+        self,
+        context: Boxes,
+        services: Services,
+        tokens: accounts.Accounts,
+        terms: Terms,
+        signing_key: bytes,
+    ) -> None:
+        self._boxes = context
+        self._services = services
+        self._accounts = tokens
+        self._terms = terms
+        self._key = signing_key
+        self._peer: _Peer | None = None
+        self._open: dict[str, int] = {}
+        self._questions = 0
+        self._wakes: set[asyncio.Task[None]] = set()
+        self.arrived = asyncio.Event()
+        self.is_alone = True
+        context.turns.ended.append(self._turn_ended)
+        context.sleep_gates.append(self._may_sleep)
+        services.changed.append(self._tell_box)
+        tokens.changed.append(self._tell_tokens)
+
+    def hello_of(self, pid: int) -> control.Hello | None:
+        """Return what the gateway of that process id said first, if it is connected."""
+        return self._peer.hello if self._peer and self._peer.pid == pid else None
+
+    def lost(self) -> None:
+        """Know that no gateway runs any more: what was open to boxes is closed."""
+        self.is_alone = True
+        self.arrived.clear()
+        for box_id in list(self._open):
+            self._count(box_id, 0)
+
+    async def serve(self, listener: socket.socket) -> None:
+        """Listen to gateways, until cancelled; the last to come is the one that counts."""
+        server = await asyncio.start_unix_server(
+            self._meet, sock=listener, limit=control.LINE_BYTES_MAX
+        )
+        try:
+            await asyncio.Event().wait()
+        finally:
+            server.close()
+            for wake in self._wakes:
+                wake.cancel()
+            await asyncio.gather(*self._wakes, return_exceptions=True)
+            self._leave(self._peer)
+
+    # The conversation.
+
+    async def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer: _Peer | None = None
+        # One that breaks off, or speaks another language, is left; the gateway comes again.
+        with contextlib.suppress(
+            OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, msgspec.DecodeError
+        ):
+            hello = control.from_gateway(await reader.readuntil(b"\n"))
+            if isinstance(hello, control.Hello) and hello.protocol == control.PROTOCOL:
+                peer = self._greet(hello, writer)
+                while self._peer is peer:
+                    self._take(peer, control.from_gateway(await reader.readuntil(b"\n")))
+        writer.transport.abort()
+        if peer is not None:
+            self._leave(peer)
+
+    def _greet(self, hello: control.Hello, writer: asyncio.StreamWriter) -> _Peer:
+        made: socket.socket = writer.get_extra_info("socket")
+        # Its word for its own number is not needed: the kernel knows.
+        pid = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        self._leave(self._peer)
+        for box_id in list(self._open):  # what is open now, it tells next
+            self._count(box_id, 0)
+        peer = self._peer = _Peer(writer, pid, hello)
+        peer.told = {box.box_id: box for box in self._all_boxes()}
+        self._send(
+            control.Table(
+                boxes=tuple(peer.told.values()),
+                tokens=self._tokens(),
+                cookie_key=self._key,
+                trusted_proxies=self._terms.trusted_proxies,
+                cookie_ns=self._terms.cookie_ns,
+                limits=self._terms.limits,
+            )
+        )
+        self.is_alone = False
+        self.arrived.set()
+        return peer
+
+    def _leave(self, peer: _Peer | None) -> None:
+        if peer is None:
+            return
+        for answer in peer.asked.values():
+            if not answer.done():
+                answer.set_result(False)
+        peer.asked.clear()
+        peer.writer.transport.abort()
+        if self._peer is peer:
+            self._peer = None
+
+    def _send(self, message: control.FromDaemon) -> None:
+        peer = self._peer
+        if peer is None:
+            return
+        peer.writer.write(control.line_of(message))
+        if peer.writer.transport.get_write_buffer_size() > _UNSENT_BYTES_MAX:
+            self._leave(peer)  # one that reads nothing is none
+
+    def _take(self, peer: _Peer, message: control.FromGateway) -> None:
+        match message:
+            case control.Wake():
+                task = asyncio.create_task(self._wake(message))
+                self._wakes.add(task)
+                task.add_done_callback(self._wakes.discard)
+            case control.SleepAnswer():
+                answer = peer.asked.pop(message.id, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(message.ok)
+            case control.Traffic():
+                self._note(message)
+            case control.Hello():
+                pass
+
+    # What is told.
+
+    def _turn_ended(self, key: Hashable) -> None:
+        if isinstance(key, str) and key.startswith("box_"):
+            self._tell_box(key)
+
+    def _tell_box(self, box_id: str) -> None:
+        peer = self._peer
+        if peer is None:
+            return
+        try:
+            now = self._box(self._boxes.find_id(box_id))
+        except NotFound:
+            if peer.told.pop(box_id, None) is not None:
+                self._send(control.Gone(box_id))
+            return
+        if peer.told.get(box_id) != now:
+            peer.told[box_id] = now
+            self._send(control.BoxChanged(now))
+
+    def _tell_tokens(self) -> None:
+        self._send(control.Tokens(self._tokens()))
+
+    def _tokens(self) -> tuple[control.Token, ...]:
+        return tuple(
+            control.Token(token_id=each.token_id, secret_hash=each.secret_hash, scopes=each.scopes)
+            for each in accounts.list_tokens(self._accounts)
+        )
+
+    def _all_boxes(self) -> list[control.Box]:
+        views = boxes.page(self._boxes, "", self._boxes.rules.boxes_max + 1)
+        return [self._box(view.box) for view in views]
+
+    def _box(self, box: boxes.Box) -> control.Box:
+        first = self._boxes.running.get(box.box_id)
+        if first is None or self._boxes.status(box.box_id) != "running":
+            first = None
+        return control.Box(
+            box_id=box.box_id,
+            name=box.name,
+            awake=first is not None,
+            pid=first.init_pid if first else 0,
+            started_ticks=first.started_ticks if first else 0,
+            access=box.access,
+            http_port=self._services.http_port(box.box_id) or control.HTTP_PORT,
+            domains=boxes.domains_of(self._boxes, box.box_id),
+            share_epoch=box.share_epoch,
+        )
+
+    # What is asked.
+
+    async def _wake(self, message: control.Wake) -> None:
+        context = self._boxes
+        was_cold = context.status(message.box_id) == "cold"
+        try:
+            name = context.find_id(message.box_id).name
+            async with boxes.awake(context, name, _USE):
+                first = context.running[message.box_id]
+                self._know(message.box_id)
+                self._send(
+                    control.Woken(
+                        id=message.id, pid=first.init_pid, started_ticks=first.started_ticks,
+                        was_started=was_cold,
+                    )
+                )  # fmt: skip
+        except SkerryError as error:
+            self._send(control.Woken(id=message.id, error=error.message))
+
+    def _know(self, box_id: str) -> None:
+        """Note that the gateway will know a box as it is now."""
+        if self._peer is not None:
+            self._peer.told[box_id] = self._box(self._boxes.find_id(box_id))
+
+    async def _may_sleep(self, box_id: str) -> bool:
+        """Ask the gateway whether nothing is open to a box; one that cannot say has something."""
+        peer = self._peer
+        if peer is None:
+            return self.is_alone
+        self._questions += 1
+        question = self._questions
+        answer = peer.asked[question] = asyncio.get_running_loop().create_future()
+        self._send(control.MaySleep(question, box_id))
+        try:
+            async with asyncio.timeout(_ANSWER_S_MAX):
+                may_sleep = await answer
+        except TimeoutError:
+            return False
+        finally:
+            peer.asked.pop(question, None)
+        if may_sleep and box_id in peer.told:
+            peer.told[box_id] = msgspec.structs.replace(
+                peer.told[box_id], awake=False, pid=0, started_ticks=0
+            )
+        return may_sleep
+
+    def _note(self, traffic: control.Traffic) -> None:
+        if self._count(traffic.box_id, traffic.open) and traffic.requests:
+            signs = self._boxes.signs_of(traffic.box_id)
+            signs.seen(self._boxes.clock.monotonic_ns(), "a request came")
+
+    def _count(self, box_id: str, count: int) -> bool:
+        """Count what is open to a box through the gateway; tell whether the box is there."""
+        before = self._open.pop(box_id, 0)
+        if box_id not in self._boxes.signs and box_id not in self._boxes.running:
+            return False
+        signs = self._boxes.signs_of(box_id)
+        signs.uses[_USE] += count - before
+        if count:
+            self._open[box_id] = count
+        elif before:
+            signs.seen(self._boxes.clock.monotonic_ns(), "a request ended")
+        return True

@@ -1,0 +1,183 @@
+"""Whether a request goes on to a box, and what it gets instead: the gate's rules in their order.
+
+Health, login, share links, access, and what must not wake a box: none of them needs the box.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+
+from skerry.gateway import pages
+from skerry.gateway.access import (
+    FOREVER_NS,
+    Grant,
+    allows,
+    cookie_by_share,
+    cookie_by_token,
+    grant_by_authorization,
+    grant_by_cookies,
+    share_in,
+    token_of,
+)
+from skerry.gateway.control import Box
+from skerry.gateway.pages import Problem, Reply
+from skerry.gateway.request import RequestFields
+from skerry.gateway.site import BoxState, Site
+
+FORM_BYTES_MAX = 4096
+_FULL: Grant = (False, FOREVER_NS)
+_PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/")
+_LOG_IN = "This box is private. Log in with a token; `skerry token create NAME` makes one."
+
+
+class Known:
+    """What is known of a header block, so that the next request with the same costs little.
+
+    forwarded: the block for the box. The rest holds while version is the site's: place is the box
+    and port, None for an unknown name; grant is None where nothing is allowed.
+    """
+
+    __slots__ = ("fields", "forwarded", "grant", "place", "version")
+
+    def __init__(self, fields: RequestFields, forwarded: bytes) -> None:
+        self.fields = fields
+        self.forwarded = forwarded
+        self.version = -1
+        self.place: tuple[BoxState, int] | None = None
+        self.grant: Grant | None = None
+
+    def refresh(self, site: Site) -> None:
+        """Find box and grant anew."""
+        fields = self.fields
+        self.version = site.version
+        self.place = place = site.find(fields.name)
+        self.grant = None if place is None else _grant(site, place[0].box, fields)
+
+    def is_plain(self, site: Site, target: bytes) -> bool:
+        """Tell in a moment whether a request goes on to a box that is awake, without a rule."""
+        grant, place = self.grant, self.place
+        return (
+            self.version == site.version
+            and place is not None
+            and grant is not None
+            and not grant[0]
+            and grant[1] > site.wall_ns
+            and place[0].awake
+            and b"skerry" not in target
+        )
+
+
+def own_reply(site: Site, known: Known, method: bytes, target: bytes) -> Reply | Problem | None:
+    """Return what a request gets from the gateway itself, None if it goes on to its box."""
+    if known.version != site.version or (known.grant and known.grant[1] <= site.wall_ns):
+        known.refresh(site)
+    fields = known.fields
+    path = target.partition(b"?")[0]
+    if path == pages.HEALTH:
+        return _health(method)
+    if known.place is None:
+        return pages.UNKNOWN_NAME
+    if path.startswith(pages.PREFIX):
+        return _own_page(method, path, target)
+    box = known.place[0]
+    if (share := share_in(target)) is not None and method in (b"GET", b"HEAD"):
+        return _shared(site, known, box.box, *share)
+    return _refusal(known, method, target) or (
+        None if box.awake else _without_waking(box, fields, method)
+    )
+
+
+def _refusal(known: Known, method: bytes, target: bytes) -> Reply | Problem | None:
+    fields = known.fields
+    if known.grant is None:
+        if b"text/html" in fields.accept and method in (b"GET", b"HEAD"):
+            return pages.login_reply(401, target.decode(), _LOG_IN)
+        return pages.UNAUTHORIZED
+    if not allows(known.grant, method, upgrades=fields.upgrade is not None):
+        return pages.READ_ONLY
+    return None
+
+
+def is_login(known: Known, method: bytes, target: bytes) -> bool:
+    """Tell whether a request is a filled-in login form."""
+    return method == b"POST" and target == pages.LOGIN and known.place is not None
+
+
+def login(
+    site: Site, known: Known, peer: bytes, form: bytes, *, is_secure: bool
+) -> Reply | Problem:
+    """Return what a filled-in login form gets."""
+    fields, place = known.fields, known.place
+    assert place is not None, "is_login has looked"
+    origin = fields.origin
+    if origin is not None and origin.partition(b"://")[2].lower() != fields.host.lower():
+        return pages.FOREIGN_LOGIN
+    if not site.may_log_in(peer):
+        return pages.LOGIN_LIMIT
+    try:
+        said = urllib.parse.parse_qs(form.decode("ascii"), max_num_fields=8)
+    except ValueError:
+        return pages.BAD_FORM
+    to = said.get("to", ["/"])[0]
+    if not pages.is_local_path(to):
+        to = "/"
+    token = token_of(site.tokens, said.get("token", [""])[0])
+    if token is None:
+        site.login_failed(peer)
+        if b"text/html" in fields.accept:
+            return pages.login_reply(401, to, pages.BAD_LOGIN.message)
+        return pages.BAD_LOGIN
+    box_id = place[0].box.box_id
+    cookie = cookie_by_token(site.cookie_key, box_id, token.token_id, site.wall_ns + site.cookie_ns)
+    return pages.redirect_reply(
+        to.encode(), cookie, cookie_s=site.cookie_ns // 10**9, is_secure=is_secure
+    )
+
+
+def _grant(site: Site, box: Box, fields: RequestFields) -> Grant | None:
+    if box.access == "public":
+        return _FULL
+    if fields.authorization is not None:
+        grant = grant_by_authorization(site.tokens, fields.authorization)
+        if grant is not None:
+            return grant
+    return grant_by_cookies(site.tokens, site.cookie_key, box, fields.cookies, site.wall_ns)
+
+
+def _health(method: bytes) -> Reply | Problem:
+    if method not in (b"GET", b"HEAD"):
+        return pages.BAD_METHOD
+    return Reply(200, b'{"status":"ok"}\n', b"application/json")
+
+
+def _own_page(method: bytes, path: bytes, target: bytes) -> Reply | Problem:
+    if path != pages.LOGIN:
+        return pages.NOT_FOUND
+    if method not in (b"GET", b"HEAD"):
+        return pages.BAD_METHOD
+    query = urllib.parse.parse_qs(target.partition(b"?")[2].decode())
+    to = query.get("to", ["/"])[0]
+    return pages.login_reply(200, to if pages.is_local_path(to) else "/", _LOG_IN)
+
+
+def _shared(site: Site, known: Known, box: Box, text: str, rest: bytes) -> Reply | Problem:
+    to = rest if pages.is_local_path(rest.decode()) else b"/"
+    if known.grant is not None and not known.grant[0]:
+        return pages.redirect_reply(to, None, cookie_s=0, is_secure=False)
+    made = cookie_by_share(site.cookie_key, box, text, site.wall_ns)
+    if made is None:
+        return pages.SHARE_ENDED
+    cookie, end_at_ns = made
+    return pages.redirect_reply(
+        to, cookie, cookie_s=(end_at_ns - site.wall_ns) // 10**9, is_secure=False
+    )
+
+
+def _without_waking(box: BoxState, fields: RequestFields, method: bytes) -> Reply | None:
+    if fields.user_agent.startswith(_PROBES):
+        if box.wake_error is not None:
+            return Reply(503, b'{"status":"failing"}\n', b"application/json")
+        return Reply(200, b'{"status":"asleep"}\n', b"application/json")
+    if method == b"OPTIONS" and fields.is_preflight:
+        return Reply(204, b"", b"")
+    return None

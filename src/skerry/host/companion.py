@@ -1,0 +1,115 @@
+"""A process that stands beside the daemon and may outlive it: started, found again, ended.
+
+It holds the lock of a file for as long as it lives, which it inherits, so that two never are, and
+a later daemon can tell. What it does is not known here.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_LAST_WORDS_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """A process that runs. handle: a descriptor that names it for good, whatever its number does."""
+
+    pid: int
+    handle: int
+    words: Path
+
+    async def ended(self) -> str:
+        """Wait for its end; return the last that it said on stderr, which may be nothing."""
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        loop.add_reader(self.handle, over.set)
+        try:
+            await over.wait()
+        finally:
+            loop.remove_reader(self.handle)
+        with contextlib.suppress(ChildProcessError):  # of a former daemon, or not ours to reap
+            os.waitpid(self.pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended
+        return self._last_words()
+
+    async def end(self, grace_s: float) -> None:
+        """End it: by SIGTERM, and after grace_s seconds by SIGKILL."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.handle, signal.SIGTERM)
+            try:
+                async with asyncio.timeout(grace_s):
+                    await self.ended()
+            except TimeoutError:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+                await self.ended()
+
+    def close(self) -> None:
+        """Let go of it; it runs on."""
+        os.close(self.handle)
+
+    def _last_words(self) -> str:
+        try:
+            said = self.words.read_bytes()[-_LAST_WORDS_BYTES:]
+        except FileNotFoundError:
+            return ""
+        lines = said.decode(errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+
+
+def take_lock(path: Path) -> int | None:
+    """Return the lock of a companion, None while one lives."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def start(command: Sequence[str], lock: int, inherited: Sequence[int], words: Path) -> Companion:
+    """Start a companion, which has the lock and the inherited descriptors from now on.
+
+    command: arguments, the program's path first. words: the file that its stderr goes to, made
+    anew. Blocks for as long as starting a process takes.
+    """
+    with words.open("wb") as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            pass_fds=(lock, *inherited),
+            start_new_session=True,
+        )
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(process.pid).encode(), 0)
+    os.close(lock)
+    process.returncode = 0  # it is reaped by `ended`, or by nobody: it may outlive us
+    return Companion(process.pid, os.pidfd_open(process.pid), words)
+
+
+def find(path: Path, module: str, words: Path) -> Companion | None:
+    """Return the companion that has the lock at path, if it runs the Python module.
+
+    Only asked while the lock is held: its number in the file is then that of who holds it.
+    """
+    try:
+        pid = int(path.read_text())
+        handle = os.pidfd_open(pid)
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return None
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        arguments = []
+    if module.encode() not in arguments:
+        os.close(handle)
+        return None
+    return Companion(pid, handle, words)
