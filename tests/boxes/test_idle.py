@@ -37,7 +37,7 @@ def test_an_idle_box_is_frozen_and_then_stopped() -> None:
     [
         (replace(IDLE, uses={"session": 1}), "a session is attached"),
         (replace(IDLE, uses={"session": 2}), "2 sessions are attached"),
-        (replace(IDLE, uses={"gateway": 1}), "an HTTP request or WebSocket is open"),
+        (replace(IDLE, uses={"request": 1}), "an HTTP request or WebSocket is open"),
         (replace(IDLE, holds=(HELD,)), "it is held by 'agent'"),
         (replace(IDLE, unread=("its CPU use",)), "its CPU use cannot be read"),
     ],

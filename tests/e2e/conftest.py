@@ -27,6 +27,13 @@ NETWORK = os.environ.get("SKERRY_TEST_NETWORK", "10.216.0.0/16")
 INSTANCE = os.environ.get("SKERRY_TEST_INSTANCE", "e2e")
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Program:
     """A daemon on a data directory, and its command line."""
 
@@ -37,9 +44,7 @@ class Program:
         self.pool = data / "pool"
         self.token = ""
         self.process: subprocess.Popen[str] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port, self.web_port = free_port(), free_port()
 
     @property
     def url(self) -> str:
@@ -55,6 +60,7 @@ class Program:
         command = [
             *(launcher or (SKERRY,)), "--data", str(self.data), "up",
             "--listen", f"127.0.0.1:{self.port}", "--instance", self.instance, "--network", self.network,
+            "--gateway-listen", f"127.0.0.1:{self.web_port}",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None

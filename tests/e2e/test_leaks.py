@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import SKERRY, Program, another
+from tests.e2e.conftest import SKERRY, Program, another, free_port
 
 
 def said(*command: str) -> list[str]:
@@ -108,6 +108,8 @@ def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: P
         ("--pool-directory", "/proc"),
         ("--pool-size", "1M"),
         ("--listen", "127.0.0.1:1:2:x"),
+        ("--gateway-listen", "nowhere"),
+        ("--gateway-listen", "192.0.2.1:80"),
         ("--instance", "TOOLONGNAME"),
         ("--instance", "../../tmp/x"),
         ("--ids-base", "0"),
@@ -118,6 +120,7 @@ def test_a_start_that_fails_says_one_line_and_leaves_nothing(
     tmp_path: Path, wrong: tuple[str, str]
 ) -> None:
     settings = ["--instance", "leakx", "--network", "10.251.0.0/16", "--listen", "127.0.0.1:0"]
+    settings += ["--gateway-listen", f"127.0.0.1:{free_port()}"]
     command = [SKERRY, "--data", str(tmp_path / "data"), "up", *settings, *wrong]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

@@ -20,7 +20,7 @@ Step: TypeAlias = Literal["stay", "freeze", "stop"]
 
 _USES = {
     "session": ("a session is attached", "sessions are attached"),
-    "gateway": ("an HTTP request or WebSocket is open", "HTTP requests and WebSockets are open"),
+    "request": ("an HTTP request or WebSocket is open", "HTTP requests and WebSockets are open"),
     "service": ("a service is being started", "services are being started"),
     "proxy": ("a forwarded connection is open", "forwarded connections are open"),
     "ssh": ("an SSH connection is open", "SSH connections are open"),

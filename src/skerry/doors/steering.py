@@ -23,7 +23,7 @@ from skerry.services import Services
 
 _ANSWER_S_MAX = 2.0  # for a gateway to say whether a box may sleep; it does so at once
 _UNSENT_BYTES_MAX = 64 << 20
-_USE = "gateway"
+_USE = "request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

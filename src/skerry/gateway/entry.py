@@ -109,8 +109,7 @@ def login(
     """Return what a filled-in login form gets."""
     fields, place = known.fields, known.place
     assert place is not None, "is_login has looked"
-    origin = fields.origin
-    if origin is not None and origin.partition(b"://")[2].lower() != fields.host.lower():
+    if fields.origin is not None and not _is_own_origin(fields):
         return pages.FOREIGN_LOGIN
     if not site.may_log_in(peer):
         return pages.LOGIN_LIMIT
@@ -141,7 +140,15 @@ def _grant(site: Site, box: Box, fields: RequestFields) -> Grant | None:
         grant = grant_by_authorization(site.tokens, fields.authorization)
         if grant is not None:
             return grant
+    # Pages of other boxes may be of the same site to a browser, which then sends its cookies along.
+    if fields.origin is not None and not _is_own_origin(fields):
+        return None
     return grant_by_cookies(site.tokens, site.cookie_key, box, fields.cookies, site.wall_ns)
+
+
+def _is_own_origin(fields: RequestFields) -> bool:
+    assert fields.origin is not None, "asked only where there is one"
+    return fields.origin.partition(b"://")[2].lower() == fields.host.lower()
 
 
 def _health(method: bytes) -> Reply | Problem:

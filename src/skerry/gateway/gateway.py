@@ -30,7 +30,7 @@ from skerry.gateway.site import Site
 from skerry.gateway.wake import Wakes
 
 _BACKLOG = 4096
-_TRAFFIC_EVERY_NS = 10**9
+_TRAFFIC_EVERY_NS = 200 * 10**6
 STOP_WAIT_NS = 10 * 10**9
 
 
