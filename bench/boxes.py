@@ -35,6 +35,7 @@ class Daemon:
 
     data: Path
     port: int
+    web_port: int
     token: str
     pid: int
 
@@ -43,12 +44,17 @@ class Daemon:
         return Api(self.port, self.token)
 
 
+def free_port() -> int:
+    """Return a port of this machine that nobody uses."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @contextlib.contextmanager
 def daemon(data: Path) -> Generator[Daemon]:
     """Start a daemon on data, build the base image, and give it; stop it at the end."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, web_port = free_port(), free_port()
     skerry = [str(ROOT / "skerry"), "--data", str(data)]
     settings = [
         "--listen",
@@ -57,6 +63,8 @@ def daemon(data: Path) -> Generator[Daemon]:
         INSTANCE,
         "--network",
         "10.215.0.0/16",
+        "--gateway-listen",
+        f"127.0.0.1:{web_port}",
     ]
     process = subprocess.Popen([*skerry, "up", *settings], stderr=subprocess.PIPE, text=True)
     try:
@@ -72,7 +80,7 @@ def daemon(data: Path) -> Generator[Daemon]:
         created = subprocess.run(
             [*skerry, "token", "create", "bench"], check=True, capture_output=True, text=True
         )
-        yield Daemon(data, port, created.stdout.split()[-1], process.pid)
+        yield Daemon(data, port, web_port, created.stdout.split()[-1], process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=60)

@@ -31,6 +31,7 @@ async def update(boxes: Boxes, name: str, change: BoxChange) -> BoxView:
             changed = dataclasses.replace(changed, limits_pending=box.limits_pending)
         # The row first: if this is cut short, the next daemon applies what it says.
         await boxes.database.write(lambda c: store.update_box(c, changed))
+        boxes.signs_of(box.box_id).rule = None
         if changed.limits != box.limits:
             await _change_limits(boxes, changed, box)
     return boxes.view(boxes.find(name))

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from skerry.base import Clock, Conflict, NotFound
 from skerry.boxes import store
-from skerry.boxes.idle import settle_rule
+from skerry.boxes.idle import SleepRule, settle_rule
 from skerry.boxes.model import Box, BoxView, Image, Rules, Status
 from skerry.host.database import Database
 from skerry.host.seam import Machine, Running
@@ -66,7 +66,8 @@ class ReadyBox:
 class Signs:
     """The signs of life of a box that the daemon has seen. Times are monotonic nanoseconds.
 
-    frozen_at_ns: since when it is warm. cpu: time used, and when that was read.
+    frozen_at_ns: since when it is warm. cpu: time used, and when that was read. rule: what holds
+    for it, once that was looked up.
     """
 
     last_ns: int
@@ -74,6 +75,7 @@ class Signs:
     uses: Counter[str] = field(default_factory=Counter[str])
     frozen_at_ns: int | None = None
     cpu: tuple[int, int] | None = None
+    rule: SleepRule | None = None
 
     def seen(self, now_ns: int, sign: str) -> None:
         """Note a sign of life."""

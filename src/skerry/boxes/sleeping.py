@@ -81,21 +81,20 @@ async def put_to_sleep(boxes: Boxes) -> None:
         with contextlib.suppress(SkerryError):  # one that cannot end keeps no other awake
             await _stop_longest_asleep(boxes)
     for box_id in [each for each in boxes.running if each not in ready]:
-        box = boxes.database.read(lambda c, i=box_id: store.box_by_id(c, i))
-        if box is None:
-            continue
-        if box_id in over and boxes.status(box_id) == "running":
-            with contextlib.suppress(SkerryError):
-                await freeze(boxes, box.name, even_in_use=True)
-            continue
-        if not _may_be_due(boxes, box):
-            continue
-        step = next_step(await _signals(boxes, box), _rule(boxes, box))
-        with contextlib.suppress(SkerryError):  # one that cannot sleep keeps no other awake
-            if step == "freeze":
-                await freeze(boxes, box.name)
-            elif step == "stop":
-                await stop_asleep(boxes, box.name)
+        # One that cannot sleep, or was destroyed in this moment, keeps no other awake.
+        with contextlib.suppress(SkerryError):
+            if box_id in over and boxes.status(box_id) == "running":
+                await freeze(boxes, boxes.find_id(box_id).name, even_in_use=True)
+            elif _may_be_due(boxes, box_id):
+                await _settle(boxes, boxes.find_id(box_id))
+
+
+async def _settle(boxes: Boxes, box: Box) -> None:
+    step = next_step(await _signals(boxes, box), _rule(boxes, box))
+    if step == "freeze":
+        await freeze(boxes, box.name)
+    elif step == "stop":
+        await stop_asleep(boxes, box.name)
 
 
 @whole
@@ -167,12 +166,17 @@ def _rule(boxes: Boxes, box: Box) -> SleepRule:
     return settle_rule(box.sleep, boxes.rules.sleep)
 
 
-def _may_be_due(boxes: Boxes, box: Box) -> bool:
-    """Tell whether time alone lets box sleep: only then the dearer signals are read."""
-    signs, rule = boxes.signs_of(box.box_id), _rule(boxes, box)
+def _may_be_due(boxes: Boxes, box_id: str) -> bool:
+    """Tell whether time alone lets a box sleep: only then the dearer signals are read.
+
+    Asked for each box each second, so it does without the database. Raises NotFound(box_not_found).
+    """
+    signs = boxes.signs_of(box_id)
     if signs.uses.total() > 0:
         return False
-    return next_step(_signals_at_hand(boxes, signs), rule) != "stay"
+    if signs.rule is None:
+        signs.rule = _rule(boxes, boxes.find_id(box_id))
+    return next_step(_signals_at_hand(boxes, signs), signs.rule) != "stay"
 
 
 def _signals_at_hand(boxes: Boxes, signs: Signs) -> Signals:

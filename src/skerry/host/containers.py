@@ -23,7 +23,7 @@ from skerry.host.cgroup_limits import INNER
 from skerry.host.cgroups import Tree
 from skerry.host.data_errors import writing_to
 from skerry.host.devices import DeviceGuard
-from skerry.host.monitors import Monitor, find_monitor, is_monitor, started_ticks
+from skerry.host.monitors import Monitor, find_monitor, is_monitor, started_ticks, still_runs
 from skerry.host.mount_points import prepare_mount_points, withhold
 from skerry.host.seam import BoxLimits, BoxStart, Running
 from skerry.host.termination import terminate
@@ -88,6 +88,7 @@ class Containers:
         self._ids_base = ids_base
         self._runtime_path = f"{_RUNTIME_PATH}/{instance}"
         os.makedirs(self._runtime_path, mode=0o755, exist_ok=True)
+        self._found: Mapping[str, Running] = {}
         self._configs = os.path.join(os.path.abspath(run_directory), "lxc")
         os.makedirs(self._configs, mode=0o700, exist_ok=True)
         self.layout = cgroups.find_layout(os.path.join(run_directory, "cgroup2"))
@@ -172,9 +173,13 @@ class Containers:
         """Return the boxes that run, by id; one that is just being started is not among them."""
         found = dict[str, Running]()
         for box_id in cgroups.list_children(self._monitors().unified):
-            monitor = self._monitor(box_id)
-            if monitor is not None and monitor.first is not None:
-                found[box_id] = monitor.first
+            first = self._found.get(box_id)
+            if first is None or not still_runs(first):
+                monitor = self._monitor(box_id)
+                first = monitor.first if monitor is not None else None
+            if first is not None:
+                found[box_id] = first
+        self._found = found  # asked every few seconds: to look for each anew costs four times that
         return found
 
     def sweep(self) -> None:

@@ -457,7 +457,7 @@ class LinuxMachine:
             first = self.containers.entry(box_id).first
         except SkerryError:
             return False
-        return await asyncio.to_thread(port_probe.answers, first.init_pid, port, path)
+        return await port_probe.answers(first, port, path)
 
     def service_log(
         self, box_id: str, name: str, *, lines: int, follow: bool
@@ -466,6 +466,11 @@ class LinuxMachine:
         return service_log.read_log(
             self.session_host.log_directory(box_id), name, lines=lines, follow=follow
         )
+
+    async def delete_service_log(self, box_id: str, name: str) -> None:
+        """Implement the seam."""
+        directory = self.session_host.log_directory(box_id)
+        await asyncio.to_thread(service_log.delete_log, directory, name)
 
     # -- execs and sessions --
 

@@ -1,7 +1,8 @@
 """Finding the monitors of running boxes, and their first processes, by what the kernel says now.
 
 A monitor is the runtime's process that outlives our daemon: one per box, in a control group of its
-own, under a title that names the box. No pid is ever remembered, so none can be out of date.
+own, under a title that names the box. No pid is trusted that was found before: with its start time
+it is asked for again.
 """
 
 import os
@@ -34,6 +35,14 @@ def is_monitor(pid: int, title: str) -> bool:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return file.read().rstrip(b"\0 ").decode(errors="replace") == title
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def still_runs(first: Running) -> bool:
+    """Tell whether a first process that was found before is there yet, and is the same."""
+    try:
+        return started_ticks(first.init_pid) == first.started_ticks
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -3,7 +3,7 @@
 import socket
 
 from skerry.base import Conflict
-from skerry.host.monitors import started_ticks
+from skerry.host.monitors import still_runs
 from skerry.host.network_namespace import in_network_namespace, network_namespace_of
 from skerry.host.seam import Running
 
@@ -16,11 +16,7 @@ def stream_socket(first: Running, family: socket.AddressFamily) -> socket.socket
     """
     with network_namespace_of(first.init_pid) as namespace:
         # Asked after the namespace was opened: now it is that of this process for sure.
-        try:
-            is_same = started_ticks(first.init_pid) == first.started_ticks
-        except (FileNotFoundError, ProcessLookupError):
-            is_same = False
-        if not is_same:
+        if not still_runs(first):
             raise Conflict("box_not_running", "The box was stopped just now. Start it again.")
         made = in_network_namespace(namespace, lambda: socket.socket(family, socket.SOCK_STREAM))
     made.settimeout(0)

@@ -1,37 +1,41 @@
 """Whether something in a box answers at a port: on the box's own localhost, from inside it."""
 
-import socket
+import asyncio
+import re
+from asyncio import StreamReader, StreamWriter
 
-from skerry.base import Conflict
-from skerry.host.network_namespace import in_network_namespace, network_namespace_of
+from skerry.base import Conflict, NotAvailable
+from skerry.host.box_socket import connect
+from skerry.host.seam import Running
 
-_WAIT_S = 1.0
+_WAIT_S = 1.0  # in all, however slowly it speaks
 _HEAD_BYTES = 64
+_GOOD = re.compile(rb"HTTP/1\.[01] [23]\d\d[ \r\n]")
 
 
-def answers(init_pid: int, port: int, path: str | None) -> bool:
+async def answers(first: Running, port: int, path: str | None) -> bool:
     """Tell whether a port of a box listens; with a path, whether it answers that below 400.
 
-    init_pid: the box's first process. Blocks, for a second at most.
+    first: the box's first process. Takes a second at most.
     """
     try:
-        with network_namespace_of(init_pid) as namespace:
-            return in_network_namespace(namespace, lambda: _probe(port, path))
-    except (OSError, Conflict):
+        async with asyncio.timeout(_WAIT_S):
+            reader, writer = await connect(first, port)
+            try:
+                return path is None or await _answers_well(reader, writer, path)
+            finally:
+                writer.close()
+    except (OSError, NotAvailable, Conflict):
         return False
 
 
-def _probe(port: int, path: str | None) -> bool:
-    with socket.create_connection(("127.0.0.1", port), timeout=_WAIT_S) as connection:
-        if path is None:
-            return True
-        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        connection.sendall(request.encode())
-        head = b""
-        while len(head) < _HEAD_BYTES and b"\r\n" not in head:
-            data = connection.recv(_HEAD_BYTES)
-            if not data:
-                break
-            head += data
-    words = head.split(b" ")
-    return head.startswith(b"HTTP/1.") and words[1][:1] in (b"2", b"3")
+async def _answers_well(reader: StreamReader, writer: StreamWriter, path: str) -> bool:
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    writer.write(request.encode())
+    head = b""
+    while len(head) < _HEAD_BYTES and b"\n" not in head:
+        data = await reader.read(_HEAD_BYTES - len(head))
+        if not data:
+            break
+        head += data
+    return _GOOD.match(head) is not None

@@ -424,6 +424,10 @@ class Machine(Protocol):
         """Yield the last lines of a service's log in pieces; follow: then what comes, for ever."""
         ...
 
+    async def delete_service_log(self, box_id: str, name: str) -> None:
+        """Delete the log of a service that has ended, if there is one."""
+        ...
+
     # -- execs and sessions --
 
     async def open_session(self, box_id: str, session_id: str, spec: ExecSpec) -> SessionLink:

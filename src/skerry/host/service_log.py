@@ -1,8 +1,10 @@
 """Reading the log of a service: its last lines, through older files too, and what comes after."""
 
 import asyncio
+import contextlib
 import gzip
 import os
+import zlib
 from collections.abc import AsyncIterator
 
 from skerry.holder.log_file import archives
@@ -16,7 +18,8 @@ _READ_BYTES = 256 * 1024
 async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> AsyncIterator[bytes]:
     """Yield pieces of whole lines: the last so many, then, if follow, all that come, for ever.
 
-    A file that was put aside is read to its end first. No log yet: nothing, until there is one.
+    A file that was put aside is read to its end first; who reads so slowly that another one is put
+    aside meanwhile misses that. No log yet: nothing, until there is one.
     """
     path = f"{directory}/{name}.log"
     file, last = await asyncio.to_thread(
@@ -32,8 +35,7 @@ async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> As
                 continue
             await asyncio.sleep(_LOOK_EVERY_S)
             if file < 0 or await asyncio.to_thread(_is_aside, file, path):
-                rest = await asyncio.to_thread(_whole_lines, file) if file >= 0 else b""
-                if rest:
+                while file >= 0 and (rest := await asyncio.to_thread(_whole_lines, file)):
                     yield rest
                 following = _open(path)
                 if following >= 0:
@@ -41,6 +43,14 @@ async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> As
                     file = following
     finally:
         _close(file)
+
+
+def delete_log(directory: str, name: str) -> None:
+    """Delete a service's log and the older files of it, as far as they are there."""
+    with contextlib.suppress(FileNotFoundError):
+        for file in (f"{name}.log", f"{name}.pid", *archives(directory, name)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{directory}/{file}")
 
 
 def _open(path: str) -> int:
@@ -65,10 +75,13 @@ def _open_at_tail(directory: str, name: str, path: str, count: int) -> tuple[int
     found = _last_lines(file, end, count)
     missing = count - found.count(b"\n")
     older: list[bytes] = []
-    for archive in sorted(archives(directory, name), reverse=True):
+    there = archives(directory, name)
+    for archive in reversed(there):
         if missing <= 0:
             break
-        lines = _unpacked(f"{directory}/{archive}").splitlines(keepends=True)[-missing:]
+        if f"{archive}.gz" in there:  # compressed just now
+            continue
+        lines = _lines(_unpacked(f"{directory}/{archive}"))[-missing:]
         older.insert(0, b"".join(lines))
         missing -= len(lines)
     return file, [piece for piece in (*older, found) if piece]
@@ -78,7 +91,9 @@ def _unpacked(path: str) -> bytes:
     try:
         with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as file:
             return file.read()
-    except (OSError, EOFError):  # compressed or dropped in this moment
+    except FileNotFoundError:  # compressed or dropped in this moment
+        return b"" if path.endswith(".gz") else _unpacked(f"{path}.gz")
+    except (OSError, EOFError, zlib.error):  # the disk broke, or the machine fell while it was written
         return b""
 
 
@@ -93,19 +108,27 @@ def _last_line_end(file: int, size: int) -> int:
 
 
 def _last_lines(file: int, end: int, count: int) -> bytes:
-    found, begin = b"", end
-    while begin > 0 and found.count(b"\n") <= count:
+    blocks: list[bytes] = []
+    begin, newlines = end, 0
+    while begin > 0 and newlines <= count:
         step = min(begin, _BLOCK_BYTES)
         begin -= step
-        found = os.pread(file, step, begin) + found
-    lines = found.splitlines(keepends=True)
-    return b"".join(lines[-count:]) if count > 0 else b""
+        blocks.append(os.pread(file, step, begin))
+        newlines += blocks[-1].count(b"\n")
+    return b"".join(_lines(b"".join(reversed(blocks)))[-count:]) if count > 0 else b""
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Return the lines with their ends; a carriage return ends none, as progress is shown by it."""
+    return [line + b"\n" for line in data.removesuffix(b"\n").split(b"\n")] if data else []
 
 
 def _whole_lines(file: int) -> bytes:
-    """Read on, up to the end of the last whole line."""
+    """Read on, up to the end of the last whole line; one that fills all is taken as it is."""
     data = os.read(file, _READ_BYTES)
     whole = data[: data.rfind(b"\n") + 1]
+    if not whole and len(data) == _READ_BYTES:
+        return data
     if len(whole) < len(data):
         os.lseek(file, len(whole) - len(data), os.SEEK_CUR)
     return whole
