@@ -195,7 +195,6 @@ def test_a_session_is_joined_by_path_and_by_id(tmp_path: Path) -> None:
         ("/v1/sprites/dev/exec/a%20b", 404, "session_not_found"),
         ("/v1/sprites/dev/exec?id=../x", 404, "session_not_found"),
         ("/v1/sprites/dev/exec/" + "x" * 300, 404, "session_not_found"),
-        ("/v1/sprites/dev/ports/watch", 501, "not_built"),
         ("/v1/boxes", 404, "no_such_call"),
     ],
 )

@@ -24,4 +24,4 @@ def test_the_sdk_for_javascript(program: Program, box: str) -> None:
     )  # fmt: skip
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "pass 7" in done.stdout
+    assert "pass 13" in done.stdout

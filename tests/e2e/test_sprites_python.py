@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from sprites import SpritesClient
-from sprites.exceptions import SpriteError
+from sprites.exceptions import ExecError, SpriteError
+from sprites.types import NetworkPolicy, PolicyRule, URLSettings
 
 from tests.e2e.conftest import Program
 
@@ -110,3 +111,51 @@ def test_checkpoints_and_restore(client: SpritesClient, box: str) -> None:
     assert [m.type for m in sprite.restore_checkpoint("v1")][-1] == "complete"
 
     assert sprite.command("cat", "/home/box/f").output() == b"one\n"
+
+
+def test_services(client: SpritesClient, box: str) -> None:
+    sprite = client.sprite(box)
+    script = "echo begun; trap 'echo asked; exit' HUP; while :; do sleep 0.1; done"
+    events = list(sprite.create_service("web", "sh", args=["-c", script], duration=1))
+    assert {"started", "stdout", "complete"} <= {event.type for event in events}
+    assert any("begun" in (event.data or "") for event in events)
+    assert [s.name for s in sprite.list_services()] == ["web"]
+    assert sprite.get_service("web").state.status == "running"
+
+    sprite.signal_service("web", "HUP")
+    while sprite.get_service("web").state.restart_count == 0:
+        pass
+    list(sprite.stop_service("web", timeout=5))
+    assert sprite.get_service("web").state.status == "stopped"
+    list(sprite.start_service("web", duration=0.2))
+    sprite.delete_service("web")
+    assert sprite.list_services() == []
+
+
+def test_network_policy(client: SpritesClient, box: str) -> None:
+    sprite = client.sprite(box)
+    rules = [
+        PolicyRule(include="defaults"),
+        PolicyRule(domain="*.example.org", action="allow"),
+        PolicyRule(domain="*", action="deny"),
+    ]
+    sprite.update_network_policy(NetworkPolicy(rules=rules))
+    assert sprite.get_network_policy().rules == rules
+    with pytest.raises(ExecError):
+        sprite.command("getent", "hosts", "denied.example.com").run()
+
+    sprite.update_network_policy(NetworkPolicy(rules=[]))
+    assert sprite.get_network_policy().rules == []
+
+
+def test_url_settings(client: SpritesClient, program: Program) -> None:
+    client.create_sprite("py-url", url_settings=URLSettings(auth="public"))
+    try:
+        sprite = client.get_sprite("py-url")
+        assert sprite.url == f"http://py-url.localhost:{program.web_port}"
+        assert sprite.url_settings is not None
+        assert sprite.url_settings.auth == "public"
+        sprite.update_url_settings(URLSettings(auth="sprite", private_access="admins"))
+        assert client.get_sprite("py-url").url_settings.auth == "sprite"
+    finally:
+        client.delete_sprite("py-url")

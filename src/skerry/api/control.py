@@ -90,8 +90,7 @@ def _token_shape(token: Token) -> wire.Token:
 _Method: TypeAlias = Literal["GET", "POST", "PUT", "DELETE"]
 _NOT_BUILT: tuple[tuple[_Method, str], ...] = (
     ("GET", "/policy/privileges"), ("POST", "/policy/privileges"), ("DELETE", "/policy/privileges"),
-    ("GET", "/policy/resources"), ("POST", "/policy/resources"), ("DELETE", "/policy/resources"),
-    ("GET", "/ports/watch"), ("POST", "/upgrade"),
+    ("POST", "/upgrade"),
 )  # fmt: skip
 
 

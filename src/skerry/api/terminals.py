@@ -6,6 +6,7 @@ client that hangs up only lets go: how long the command runs on is the session's
 """
 
 import asyncio
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 import msgspec
@@ -17,9 +18,11 @@ from skerry import boxes, wire
 from skerry.api.conversation import CAPABILITIES
 from skerry.api.errors import mistake, shown
 from skerry.api.execs import Query, signal_number, spec_of_query
+from skerry.api.ports import tell_change
 from skerry.api.race import lost, race
 from skerry.api.routing import Services, Socket, read_query
-from skerry.base import Invalid, NotBuilt, SkerryError
+from skerry.base import Invalid, SkerryError
+from skerry.boxes import PortChange
 from skerry.host.seam import Exit, Output, SessionLink
 
 _NUMBER = {"stdout": bytes([wire.STDOUT]), "stderr": bytes([wire.STDERR])}
@@ -48,7 +51,8 @@ async def execute(socket: WebSocket, services: Services) -> None:
         await _join(socket, services, joining.id, joining)
     else:
         spec = spec_of_query(raw, read_query(raw, Query))
-        await _serve(socket, await boxes.execute(services.boxes, name, spec))
+        changes = _port_changes(services, name)  # before the command: what it opens is told
+        await _serve(socket, await boxes.execute(services.boxes, name, spec), changes)
 
 
 async def attach(socket: WebSocket, services: Services) -> None:
@@ -57,19 +61,22 @@ async def attach(socket: WebSocket, services: Services) -> None:
     await _join(socket, services, socket.path_params["session"], joining)
 
 
-async def not_built(_socket: WebSocket, _services: Services) -> None:
-    """Refuse a WebSocket of the Sprites protocol that is not here yet."""
-    raise NotBuilt("not_built", "This call is not built yet. The changelog says what is.")
-
-
 async def _join(socket: WebSocket, services: Services, session_id: str, joining: Joining) -> None:
-    link = await boxes.attach(services.boxes, socket.path_params["name"], session_id)
+    name = socket.path_params["name"]
+    changes = _port_changes(services, name)
+    link = await boxes.attach(services.boxes, name, session_id)
     if link.state.tty and joining.rows and joining.cols:
         await link.resize(joining.rows, joining.cols)
-    await _serve(socket, link)
+    await _serve(socket, link, changes)
 
 
-async def _serve(socket: WebSocket, link: SessionLink) -> None:
+def _port_changes(services: Services, name: str) -> AsyncGenerator[PortChange]:
+    box_id = services.boxes.find(name).box_id
+    known = boxes.listening(services.boxes, box_id)
+    return boxes.port_changes(services.boxes, box_id, known)
+
+
+async def _serve(socket: WebSocket, link: SessionLink, changes: AsyncGenerator[PortChange]) -> None:
     try:
         await socket.accept(headers=CAPABILITIES)
         state = link.state
@@ -82,16 +89,20 @@ async def _serve(socket: WebSocket, link: SessionLink) -> None:
             ],
         )
         await socket.send_text(msgspec.json.encode(info).decode())
-        await _hold(socket, link)
+        await _hold(socket, link, changes)
     finally:
         await link.close()
 
 
-async def _hold(socket: WebSocket, link: SessionLink) -> None:
+async def _hold(socket: WebSocket, link: SessionLink, changes: AsyncGenerator[PortChange]) -> None:
     """Relay both ways until the command ends, the client hangs up or one of them goes wrong."""
     try:
         await race(
-            _tell(socket, link), _listen(socket, link), _show_life(socket), lost(socket.scope)
+            _tell(socket, link),
+            _listen(socket, link),
+            _tell_ports(socket, changes),
+            _show_life(socket),
+            lost(socket.scope),
         )
     except SkerryError as error:
         await _fail(socket, error)
@@ -127,6 +138,11 @@ async def _tell(socket: WebSocket, link: SessionLink) -> None:
                 if not tty:
                     await socket.send_bytes(bytes([wire.EXIT, code & 0xFF]))
                 await socket.close(_CLOSE_DONE)
+
+
+async def _tell_ports(socket: WebSocket, changes: AsyncGenerator[PortChange]) -> None:
+    async for change in changes:
+        await tell_change(socket, change)
 
 
 async def _show_life(socket: WebSocket) -> None:
@@ -170,5 +186,4 @@ async def _take_text(link: SessionLink, text: str) -> None:
 SOCKETS: tuple[Socket, ...] = (
     Socket(path="/boxes/{name}/exec", handler=execute, scope="write"),
     Socket(path="/boxes/{name}/exec/{session}", handler=attach, scope="write"),
-    Socket(path="/boxes/{name}/ports/watch", handler=not_built, scope="read"),
 )

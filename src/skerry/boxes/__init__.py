@@ -14,7 +14,7 @@ from skerry.boxes.checkpoints import (
     list_checkpoints,
     restore,
 )
-from skerry.boxes.context import Boxes, settled
+from skerry.boxes.context import Boxes, Turns, settled, whole
 from skerry.boxes.execs import (
     attach,
     disk_end,
@@ -64,7 +64,7 @@ from skerry.boxes.model import (
     is_disk_full,
 )
 from skerry.boxes.policies import find_policy, refusals, set_policy
-from skerry.boxes.ports import connection
+from skerry.boxes.ports import PortChange, connection, listening, port_changes
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
@@ -84,9 +84,11 @@ __all__ = [
     "Image",
     "PartialLimits",
     "PartialSleepRule",
+    "PortChange",
     "Rules",
     "SleepRule",
     "Status",
+    "Turns",
     "Wakefulness",
     "attach",
     "awake",
@@ -121,9 +123,11 @@ __all__ = [
     "list_checkpoints",
     "list_holds",
     "list_images",
+    "listening",
     "made_up_name",
     "open_files",
     "page",
+    "port_changes",
     "purge",
     "put_to_sleep",
     "recover",
@@ -144,5 +148,6 @@ __all__ = [
     "undo",
     "update",
     "usage",
+    "whole",
     "why",
 ]

@@ -2,11 +2,12 @@
 
 import argparse
 import os
+from contextlib import nullcontext as nothing
 
 from skerry.base import Invalid
-from skerry.cli import relay, stdio, tty
+from skerry.cli import forwarding, relay, stdio, tty
 from skerry.cli.connection import connect
-from skerry.cli.exec import on_terminal
+from skerry.cli.exec import add_forward, on_terminal
 from skerry.cli.parser import Parser
 
 
@@ -14,6 +15,7 @@ def declare_console(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("box", metavar="BOX", help="the box; Ctrl+\\ leaves the shell running")
     parser.argument("-u", "--user", metavar="USER", help="as whom (default: box, else root)")
+    add_forward(parser)
     parser.set_defaults(run=run)
 
 
@@ -28,6 +30,7 @@ async def run(options: argparse.Namespace) -> int:
             rows=rows, cols=cols, env=tty.environment(), user=options.user
         ) as session:
             try:
-                return await on_terminal(session, box.name)
+                async with forwarding.following(box, session) if options.forward else nothing():
+                    return await on_terminal(session, box.name)
             except relay.Interrupted as interrupted:
                 return interrupted.exit_code

@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import os
+from contextlib import nullcontext as nothing
 
 from skerry import client
 from skerry.base import NotAvailable, SkerryError
-from skerry.cli import relay, stdio, tty
+from skerry.cli import forwarding, relay, stdio, tty
 from skerry.cli.connection import connect, seconds, variables
 from skerry.cli.output import print_error, say
 from skerry.cli.parser import Parser, WrongUsage
@@ -33,6 +35,7 @@ def declare_exec(parser: Parser) -> None:
         help="pass on what this process reads, or do not "
         "(default: if it is a pipe or a file, or with --tty)",
     )  # fmt: skip
+    add_forward(parser)
     parser.argument(
         "--contain", action="store_true", help="end what it left in the background when it ends"
     )
@@ -49,6 +52,14 @@ def declare_exec(parser: Parser) -> None:
         "(default: 10s; with --tty or --detach for ever)",
     )  # fmt: skip
     parser.set_defaults(run=run)
+
+
+def add_forward(parser: Parser) -> None:
+    """Declare whether ports that open are forwarded."""
+    parser.argument(
+        "--no-forward", dest="forward", action="store_false",
+        help="do not make ports that open in the box ports of this machine",
+    )  # fmt: skip
 
 
 async def run(options: argparse.Namespace) -> int:
@@ -96,9 +107,10 @@ async def _run(box: client.Box, options: argparse.Namespace) -> int:
             await session.detach()
             print(session.id)
             return 0
-        if options.tty:
-            return await on_terminal(session, box.name)
-        return await relay.plain(session, with_input=with_input)
+        async with forwarding.following(box, session) if _forwards(options) else nothing():
+            if options.tty:
+                return await on_terminal(session, box.name)
+            return await relay.plain(session, with_input=with_input)
 
 
 async def on_terminal(session: client.Session, box: str) -> int:
@@ -115,6 +127,11 @@ async def on_terminal(session: client.Session, box: str) -> int:
         say(f"Left session {session.id}. {joins}")
         return 0
     return code
+
+
+def _forwards(options: argparse.Namespace) -> bool:
+    """Ports are for a person who works here; a script would not expect them."""
+    return options.forward and os.isatty(stdio.STDERR)
 
 
 def _wants_input(options: argparse.Namespace) -> bool:

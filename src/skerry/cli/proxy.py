@@ -3,20 +3,14 @@
 import argparse
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias
 
-from skerry import client
-from skerry.base import SkerryError
+from skerry.cli import forwarding
 from skerry.cli.connection import connect
-from skerry.cli.output import print_error, say
+from skerry.cli.output import say
 from skerry.cli.parser import Parser
 
 _PORTS = re.compile(r"([0-9]{1,5})(?::([0-9]{1,5}))?")
 _PORT_LAST = 65_535
-_READ_BYTES = 64 * 1024
-
-_Serve: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def declare_proxy(parser: Parser) -> None:
@@ -46,42 +40,10 @@ async def run(options: argparse.Namespace) -> int:
         await box.info()  # so that a name that is wrong is told now
         async with asyncio.TaskGroup() as group:
             for local, remote in options.ports:
-                server = await asyncio.start_server(
-                    _serving(box, remote, options), options.bind, local
+                server = await forwarding.listen(
+                    box, options.bind, local, remote, as_json=options.json
                 )
                 port = server.sockets[0].getsockname()[1]
                 say(f"{options.bind}:{port} is port {remote} of {options.box}")
                 group.create_task(server.serve_forever())
     return 0
-
-
-def _serving(box: client.Box, remote: int, options: argparse.Namespace) -> _Serve:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            async with box.forward(remote) as forward:
-                await _relay(forward, reader, writer)
-        except SkerryError as error:
-            print_error(error.code, error.message, error.details, as_json=options.json)
-        finally:
-            writer.close()
-
-    return serve
-
-
-async def _relay(
-    forward: client.Forward, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    async def send() -> None:
-        while data := await reader.read(_READ_BYTES):
-            await forward.write(data)
-
-    sending = asyncio.create_task(send())
-    try:
-        while data := await forward.read():
-            writer.write(data)
-            await writer.drain()
-    except ConnectionError:  # who connected here has gone
-        pass
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)

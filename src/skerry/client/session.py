@@ -6,7 +6,7 @@ Knows the messages of an exec. How a WebSocket works is not its business.
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -26,12 +26,21 @@ _END_SECONDS_MAX = 10.0  # beyond the grace
 _BEGIN_SECONDS_MAX = 3.0  # that a cancelled beginning is waited for; then the server's rules end it
 
 
+class OnPort(Protocol):
+    """What a caller wants done when a port opens or closes."""
+
+    def __call__(self, port: int, *, is_open: bool) -> None:
+        """Do it."""
+        ...
+
+
 class Session:
     """One command that runs in a box, and this client's hold on it.
 
     `async for stream, data in session` gives what it writes until it ends; not reading on holds
     the command back. One task may read while others write. exit_code is None until its end has
-    been read.
+    been read. on_port: called, while output is read, when a TCP port of the box begins to listen
+    (is_open) or ends.
     """
 
     def __init__(self, websocket: "WebSocket", info: wire.SessionInfo) -> None:
@@ -40,6 +49,7 @@ class Session:
         self.command = info.command
         self.exit_code: int | None = None
         self.notice = ""
+        self.on_port: OnPort | None = None
         self._websocket = websocket
         self._detached = False
 
@@ -83,6 +93,8 @@ class Session:
         if told.type == "exit":
             self.exit_code = told.exit_code
             self.notice = told.notice
+        elif told.type in ("port_opened", "port_closed") and self.on_port is not None:
+            self.on_port(told.port, is_open=told.type == "port_opened")
         elif told.type == "error":
             raise Failed(told.error or "session_failed", told.message or "The session failed.")
 
@@ -134,6 +146,7 @@ class _Told(msgspec.Struct):
     notice: str = ""
     error: str = ""
     message: str = ""
+    port: int = 0
 
 
 @contextlib.asynccontextmanager

@@ -32,6 +32,7 @@ from skerry.host.clock import entropy
 from skerry.host.containers import Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets
 from skerry.host.identity import write_identity
+from skerry.host.listening import listening_ports
 from skerry.host.network import Network
 from skerry.host.network_plan import network_plan
 from skerry.host.policy_log import Refusal
@@ -450,6 +451,10 @@ class LinuxMachine:
     async def connect(self, box_id: str, port: int) -> Connection:
         """Implement the seam."""
         return await box_socket.connect(self.containers.entry(box_id).first, port)
+
+    def listening(self, first: Running) -> Mapping[int, str]:
+        """Implement the seam."""
+        return listening_ports(first)  # two short reads: a thread would take longer to begin
 
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Implement the seam."""

@@ -414,6 +414,13 @@ class Machine(Protocol):
         """
         ...
 
+    def listening(self, first: Running) -> Mapping[int, str]:
+        """Return the TCP ports that listen in a box, and on which address.
+
+        first: the box's first process; if it is gone, nothing listens.
+        """
+        ...
+
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Return whether a port of a box listens on its localhost; path: and answers it well."""
         ...

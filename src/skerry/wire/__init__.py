@@ -20,6 +20,8 @@ from skerry.wire.boxes import (
     Health,
     Limits,
     LimitsHit,
+    MemoryPolicy,
+    Resources,
     Restarted,
     UpdateBox,
     UrlSettings,
@@ -52,7 +54,7 @@ from skerry.wire.files import (
     Written,
 )
 from skerry.wire.policy import Policy, RefusalShape
-from skerry.wire.proxying import Connect, Connected
+from skerry.wire.proxying import Connect, Connected, OpenPort, PortClosed, PortList, PortOpened
 from skerry.wire.services import (
     PutService,
     ServiceEvent,
@@ -153,14 +155,20 @@ __all__ = [
     "LimitsHit",
     "Listing",
     "MakeLink",
+    "MemoryPolicy",
     "NewShare",
+    "OpenPort",
     "Path",
     "Policy",
+    "PortClosed",
+    "PortList",
+    "PortOpened",
     "Progress",
     "PutService",
     "RefusalShape",
     "RenewHold",
     "Resize",
+    "Resources",
     "Restarted",
     "SaveImage",
     "ServiceEvent",

@@ -134,6 +134,19 @@ class Box(Struct, kw_only=True):
     primary_region: str = "local"
 
 
+class MemoryPolicy(Struct):
+    """A limit of memory as the Sprites protocol says it. autoscale is not known here."""
+
+    limit_mb: Annotated[int, Meta(ge=MEMORY_BYTES_RANGE[0] >> 20, le=MEMORY_BYTES_RANGE[1] >> 20)]
+    autoscale: bool | None = None
+
+
+class Resources(Struct):
+    """`.../policy/resources` of the Sprites protocol."""
+
+    memory: MemoryPolicy | None = None
+
+
 class Counts(Struct, kw_only=True):
     """How many boxes are in which state, as the Go SDK reads it."""
 

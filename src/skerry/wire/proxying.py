@@ -1,4 +1,4 @@
-"""Shapes of the proxy: a TCP connection to a port of a box, over one WebSocket."""
+"""Shapes of ports: a TCP connection to one over a WebSocket, and which of them listen."""
 
 from typing import Annotated
 
@@ -10,6 +10,27 @@ class Connect(Struct):
 
     port: Annotated[int, Meta(ge=1, le=65535)]
     host: Annotated[str, Meta(max_length=253)] = "localhost"
+
+
+class OpenPort(Struct, kw_only=True):
+    """A TCP port that listens in a box, and on which address there."""
+
+    port: int
+    address: str
+
+
+class PortList(Struct, tag="port_list", tag_field="type"):
+    """The first message of `.../ports/watch`: what listens now."""
+
+    ports: list[OpenPort]
+
+
+class PortOpened(OpenPort, kw_only=True, tag="port_opened", tag_field="type"):
+    """A port began to listen."""
+
+
+class PortClosed(OpenPort, kw_only=True, tag="port_closed", tag_field="type"):
+    """A port listens no more."""
 
 
 class Connected(Struct, kw_only=True, omit_defaults=True):

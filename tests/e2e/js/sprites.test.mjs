@@ -74,3 +74,55 @@ test('checkpoints and restore', async () => {
   const { stdout } = await sprite.execFile('cat', ['/home/box/f']);
   assert.equal(stdout, 'one\n');
 });
+
+test('services', async () => {
+  const serve = ['-m', 'http.server', '7070'];
+  for await (const event of await sprite.createService('web', { cmd: 'python3', args: serve, httpPort: 7070 }, '1s')) {
+    assert.notEqual(event.type, 'error');
+  }
+  assert.deepEqual((await sprite.listServices()).map((s) => s.name), ['web']);
+  assert.equal((await sprite.getService('web')).httpPort, 7070);
+  while ((await sprite.getService('web')).state.status !== 'running') { /* soon */ }
+});
+
+test('a port through the proxy', async () => {
+  const session = await sprite.proxyPort(0, 7070);
+  const port = session.server.address().port;
+  const response = await fetch(`http://127.0.0.1:${port}/`);
+  assert.equal(response.status, 200);
+  session.close();
+});
+
+test('service logs, restart, signals, stop', async () => {
+  const lines = [];
+  for await (const event of await sprite.getServiceLogs('web', { lines: 100 })) lines.push(event.data ?? '');
+  assert.ok(lines.some((line) => line.includes('GET /')), lines.join(''));
+  for await (const event of await sprite.restartService('web', '1s')) assert.notEqual(event.type, 'error');
+  await sprite.signalService('web', 'TERM');
+  for await (const event of await sprite.stopService('web', '5s')) assert.notEqual(event.type, 'error');
+  assert.equal((await sprite.getService('web')).state.status, 'stopped');
+  await sprite.deleteService('web');
+});
+
+test('network policy', async () => {
+  const rules = [{ include: 'defaults' }, { domain: '*', action: 'deny' }];
+  await sprite.updateNetworkPolicy({ rules });
+  assert.deepEqual((await sprite.getNetworkPolicy()).rules, rules);
+  await sprite.updateNetworkPolicy({ rules: [] });
+});
+
+test('url settings', async () => {
+  await sprite.updateURLSettings({ auth: 'public' });
+  assert.equal((await client.getSprite(name)).urlSettings.auth, 'public');
+  await sprite.update({ urlSettings: { auth: 'sprite', privateAccess: 'admins' } });
+  const found = await client.getSprite(name);
+  assert.equal(found.urlSettings.auth, 'sprite');
+  assert.match(found.url, new RegExp(`^http://${name}\\.localhost:`));
+});
+
+test('memory policy', async () => {
+  await sprite.updateResourcesPolicy({ memory: { limitMB: 512 } });
+  assert.equal((await sprite.getResourcesPolicy()).memory.limitMB, 512);
+  await sprite.deleteResourcesPolicy();
+  assert.notEqual((await sprite.getResourcesPolicy()).memory.limitMB, 512);
+});
