@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from bench.podman import Podman, present
 
 ROOT = Path(__file__).parents[1]
 INSTANCE = "bench"
+NETWORK = "10.215.0.0/16"
 DISK_MB = 2000
 DIRTY_MB = 50
 
@@ -52,8 +53,11 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def daemon(data: Path) -> Generator[Daemon]:
-    """Start a daemon on data, build the base image, and give it; stop it at the end."""
+def daemon(data: Path, launcher: Sequence[str] = ()) -> Generator[Daemon]:
+    """Start a daemon on data, build the base image, and give it; stop it at the end.
+
+    launcher: the words of a program that becomes the one which is named after them.
+    """
     port, web_port = free_port(), free_port()
     skerry = [str(ROOT / "skerry"), "--data", str(data)]
     settings = [
@@ -62,11 +66,13 @@ def daemon(data: Path) -> Generator[Daemon]:
         "--instance",
         INSTANCE,
         "--network",
-        "10.215.0.0/16",
+        NETWORK,
         "--gateway-listen",
         f"127.0.0.1:{web_port}",
     ]
-    process = subprocess.Popen([*skerry, "up", *settings], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*launcher, *skerry, "up", *settings], stderr=subprocess.PIPE, text=True
+    )
     try:
         assert process.stderr is not None
         for line in process.stderr:

@@ -80,7 +80,7 @@ def test_a_box_from_create_to_purge(served: Served) -> None:
         ("POST", "/v1/boxes/none/run", {"cmd": ["a\0b"]}, 400, "bad_command"),
         ("POST", "/v1/boxes/none/checkpoints/../restore", None, 400, "bad_name"),
         ("GET", "/v1/sprites/none/control", None, 404, "no_such_call"),
-        ("GET", "/v1/sprites/none/policy/resources", None, 501, "not_built"),
+        ("GET", "/v1/sprites/none/policy/privileges", None, 501, "not_built"),
         ("GET", "/v1/sprites/none/services", None, 404, "box_not_found"),
     ],
 )

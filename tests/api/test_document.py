@@ -55,7 +55,7 @@ def test_every_call_has_a_name_of_its_own_and_a_summary() -> None:
 def test_calls_that_are_not_built_are_not_in_the_document() -> None:
     text = str(document(operations()))
 
-    assert "policy/resources" not in text
+    assert "policy/privileges" not in text
     assert "x-not-built" not in text
 
 

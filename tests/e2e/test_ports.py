@@ -6,6 +6,7 @@ import re
 import select
 import socket
 import subprocess
+import threading
 import time
 
 from websockets.sync.client import connect
@@ -57,8 +58,53 @@ def test_what_a_command_opens_is_a_port_of_this_terminal(program: Program, box: 
         while not process_ended(process, master):
             pass
     os.close(master)
+    assert not is_open(port)
+
+
+def test_a_published_port_wakes_its_box_and_can_be_taken_back(program: Program, box: str) -> None:
+    port = free_port()
+    echo = LISTEN + "while True:\n    c = s.accept()[0]\n    while d := c.recv(65536): c.sendall(d)"
+    program.ok(
+        "service", "create", box, "echo", "--cmd", "python3", "--arg=-c", f"--arg={echo}", "--arg=77",
+        "--user", "root",
+    )  # fmt: skip
+    assert f"127.0.0.1:{port}" in program.ok("publish", box, f"{port}:77", "--bind", "127.0.0.1")
+    program.ok("stop", box)
+    data = os.urandom(1 << 20)
+    with connected(port) as there:
+        sending = threading.Thread(target=there.sendall, args=(data,))
+        sending.start()
+        found = b""
+        while len(found) < len(data):
+            found += there.recv(1 << 16)
+        sending.join()
+    assert found == data
+
+    other = f"{box}-b"
+    program.ok("create", other)
+    taken = program.run("publish", other, f"{port}:77", "--bind", "127.0.0.1")
+    assert b"is a port of" in taken.stderr
+    program.ok("destroy", other, "--yes", "--purge")
+    busy = program.run("publish", box, str(program.port), "--bind", "127.0.0.1")
+    assert b"cannot be had" in busy.stderr
+    program.ok("publish", box, str(port), "--bind", "127.0.0.1", "--remove")
+    while is_open(port):
+        pass
+
+
+def is_open(port: int) -> bool:
+    """Tell whether a port of this machine takes connections."""
     with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def connected(port: int) -> socket.socket:
+    """Connect to a port that listens soon."""
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=60)
+        except ConnectionRefusedError:
+            continue
 
 
 def process_ended(process: subprocess.Popen[bytes], master: int) -> bool:

@@ -16,6 +16,7 @@ async def find(call: Call) -> Response:
 async def change(call: Call) -> Response:
     """Change a box's limit of memory."""
     body = await call.body(wire.Resources)
+    call.boxes.find(call.path("name"))
     if body.memory is not None:
         await _limit(call, body.memory.limit_mb << 20)
     return Response(status_code=204)

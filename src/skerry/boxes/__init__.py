@@ -59,12 +59,14 @@ from skerry.boxes.model import (
     CreateSpec,
     Image,
     PartialLimits,
+    Publication,
     Rules,
     Status,
     is_disk_full,
 )
 from skerry.boxes.policies import find_policy, refusals, set_policy
 from skerry.boxes.ports import PortChange, connection, listening, port_changes
+from skerry.boxes.published import list_published, publish, published_of, unpublish
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
 from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
@@ -85,6 +87,7 @@ __all__ = [
     "PartialLimits",
     "PartialSleepRule",
     "PortChange",
+    "Publication",
     "Rules",
     "SleepRule",
     "Status",
@@ -123,11 +126,14 @@ __all__ = [
     "list_checkpoints",
     "list_holds",
     "list_images",
+    "list_published",
     "listening",
     "made_up_name",
     "open_files",
     "page",
     "port_changes",
+    "publish",
+    "published_of",
     "purge",
     "put_to_sleep",
     "recover",
@@ -146,6 +152,7 @@ __all__ = [
     "take_hold",
     "trash",
     "undo",
+    "unpublish",
     "update",
     "usage",
     "whole",

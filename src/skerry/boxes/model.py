@@ -122,6 +122,14 @@ class PendingRestore:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """A port of a box that is one of this machine too, at listen: ADDRESS:PORT."""
+
+    listen: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A root filesystem that boxes start from. source says how it came to be.
 

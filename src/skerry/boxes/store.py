@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from skerry.boxes.idle import Hold, PartialSleepRule
-from skerry.boxes.model import Box, Checkpoint, Image, PendingRestore, Recorded
+from skerry.boxes.model import Box, Checkpoint, Image, PendingRestore, Publication, Recorded
 from skerry.host.seam import BoxLimits
 
 MIGRATIONS: Sequence[str] = (
@@ -97,6 +97,15 @@ MIGRATIONS: Sequence[str] = (
     CREATE INDEX domains_by_box ON domains (box_id);
     -- One row: what cookies and share links are signed with.
     CREATE TABLE signing (key BLOB NOT NULL) STRICT;
+    """,
+    """
+    -- Ports of this machine that are ports of boxes. listen: ADDRESS:PORT.
+    CREATE TABLE published (
+        listen TEXT PRIMARY KEY,
+        box_id TEXT NOT NULL REFERENCES boxes (box_id) ON DELETE CASCADE,
+        port INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX published_by_box ON published (box_id);
     """,
 )
 
@@ -290,6 +299,39 @@ def put_domains(connection: sqlite3.Connection, box_id: str, domains: Sequence[s
     connection.executemany(
         "INSERT OR REPLACE INTO domains VALUES (?, ?)", [(domain, box_id) for domain in domains]
     )
+
+
+def published(connection: sqlite3.Connection, box_id: str) -> list[Publication]:
+    """Return the published ports of a box, in the order of where they listen."""
+    rows = connection.execute(
+        "SELECT listen, port FROM published WHERE box_id = ? ORDER BY listen", (box_id,)
+    )
+    return [Publication(*row) for row in rows]
+
+
+def publisher(connection: sqlite3.Connection, listen: str) -> str | None:
+    """Return the name of the living box that has a port published there."""
+    row = connection.execute(
+        "SELECT name FROM published JOIN boxes USING (box_id) "
+        "WHERE listen = ? AND destroyed_at_ns IS NULL",
+        (listen,),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def put_published(connection: sqlite3.Connection, box_id: str, publication: Publication) -> None:
+    """Publish a port; a destroyed box that was published there is so no more."""
+    connection.execute(
+        "INSERT OR REPLACE INTO published VALUES (?, ?, ?)",
+        (publication.listen, box_id, publication.port),
+    )
+
+
+def delete_published(connection: sqlite3.Connection, box_id: str, listen: str) -> int:
+    """End a publication; return how many there were."""
+    return connection.execute(
+        "DELETE FROM published WHERE box_id = ? AND listen = ?", (box_id, listen)
+    ).rowcount
 
 
 def domain_owner(connection: sqlite3.Connection, domain: str) -> str | None:

@@ -17,14 +17,15 @@ def declare_proxy(parser: Parser) -> None:
     """Declare the arguments."""
     parser.argument("box", metavar="BOX", help="the box")
     parser.argument(
-        "ports", metavar="LOCAL[:REMOTE]", nargs="+", type=_pair,
+        "ports", metavar="LOCAL[:REMOTE]", nargs="+", type=port_pair,
         help="a port here, and the one in the box (default: the same); LOCAL 0 is any that is free",
     )  # fmt: skip
     parser.argument("--bind", metavar="ADDRESS", default="127.0.0.1", help="(default: 127.0.0.1)")
     parser.set_defaults(run=run)
 
 
-def _pair(text: str) -> tuple[int, int]:
+def port_pair(text: str) -> tuple[int, int]:
+    """Return the local and the remote port that an argument names."""
     match = _PORTS.fullmatch(text)
     local = int(match[1]) if match else -1
     remote = int(match[2]) if match and match[2] else local

@@ -117,6 +117,25 @@ class Box:
         """End all share links, and the logins that came of them."""
         await self._calls.tell("DELETE", path_of("boxes", self.name, "url", "shares"))
 
+    async def published(self) -> list[wire.Publication]:
+        """Return its ports that are published: ports of the server's machine too."""
+        path = path_of("boxes", self.name, "published")
+        return await self._calls.ask(list[wire.Publication], "GET", path)
+
+    async def publish(self, listen: str, port: int) -> wire.Publication:
+        """Make ADDRESS:PORT of the server's machine a port of it, for raw TCP from wherever.
+
+        Raises Invalid(bad_address), Conflict(address_taken).
+        """
+        body = wire.Publication(listen=listen, port=port)
+        path = path_of("boxes", self.name, "published")
+        return await self._calls.ask(wire.Publication, "PUT", path, body=body)
+
+    async def unpublish(self, listen: str) -> None:
+        """Take ADDRESS:PORT from it again. Raises NotFound(not_published)."""
+        path = path_of("boxes", self.name, "published")
+        await self._calls.tell("DELETE", path, query=[("listen", listen)])
+
     async def _changed(
         self, method: str, *parts: str, body: wire.UpdateBox | None = None
     ) -> wire.Box:

@@ -222,6 +222,10 @@ class Steering:
             http_port=self._services.http_port(box.box_id) or control.HTTP_PORT,
             domains=boxes.domains_of(self._boxes, box.box_id),
             share_epoch=box.share_epoch,
+            published=tuple(
+                control.Published(each.listen, each.port)
+                for each in boxes.published_of(self._boxes, box.box_id)
+            ),
         )
 
     # What is asked.

@@ -53,6 +53,13 @@ class Limits(Struct, frozen=True, kw_only=True):
     failed_logins_per_minute: _Count = 30
 
 
+class Published(Struct, frozen=True):
+    """A port of this machine, at ADDRESS:PORT, that is a port of a box."""
+
+    listen: str
+    port: Port
+
+
 class Box(Struct, frozen=True, kw_only=True):
     """A box as the gateway needs it. pid and started_ticks: its first process, while it is awake."""
 
@@ -65,6 +72,7 @@ class Box(Struct, frozen=True, kw_only=True):
     http_port: Port = HTTP_PORT
     domains: tuple[str, ...] = ()
     share_epoch: int = 0
+    published: tuple[Published, ...] = ()
 
 
 class Token(Struct, frozen=True, kw_only=True):

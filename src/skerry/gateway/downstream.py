@@ -91,22 +91,13 @@ class Downstream(asyncio.Protocol):
         self.peer = address[0].encode() if address else b""
         self._is_trusted = site.is_trusted(self.peer.decode())
         self.deadline_ns = site.now_ns + site.limits.idle_ns
-        site.clients.add(self)
-        count = site.per_client.get(self.peer, 0) + 1
-        site.per_client[self.peer] = count
-        is_crowd = count > site.limits.connections_per_client_max and not self._is_trusted
+        is_crowd = site.enter(self, self.peer) and not self._is_trusted
         if len(site.clients) > site.limits.connections_max or is_crowd:
             self._reply(pages.TOO_MANY_CONNECTIONS, keep=False)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End, and what is under way with it."""
-        site = self._site
-        site.clients.discard(self)
-        left = site.per_client[self.peer] - 1
-        if left:
-            site.per_client[self.peer] = left
-        else:
-            del site.per_client[self.peer]
+        self._site.leave(self, self.peer)
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.forsake()

@@ -409,7 +409,7 @@ class Exchange:
         if self._ends == 2:
             upstream, self._upstream = self._upstream, None
             if upstream is not None:
-                upstream.asking = None
+                upstream.let_go()
                 upstream.close()
             self._leave()
             self._client.done(keep=False)

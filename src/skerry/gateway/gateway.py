@@ -26,6 +26,7 @@ from skerry.gateway.downstream import Downstream
 from skerry.gateway.exchange import Works
 from skerry.gateway.link import Link
 from skerry.gateway.opening import Connector, Openings
+from skerry.gateway.published import Guest, Publications
 from skerry.gateway.site import Site
 from skerry.gateway.wake import Wakes
 
@@ -70,6 +71,7 @@ class Gateway:
         self._link = Link(start.control_path, self._greet, self._take)
         self._wakes = Wakes(self.site, self._link.send)
         self._works = Works(self.site, Openings(self.site, connector), self._wakes)
+        self._publications = Publications(self._works)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until stop is set, then let requests end for a while.
@@ -87,6 +89,7 @@ class Gateway:
             )
             await _first_of(stop, *background)
             server.close()
+            self._publications.close()
             await self._end()
         finally:
             for task in (*background, *self.site.tasks):
@@ -99,7 +102,7 @@ class Gateway:
         site = self.site
         site.is_stopping = True
         for client in list(site.clients):
-            assert isinstance(client, Downstream)
+            assert isinstance(client, Downstream | Guest)
             client.stop()
         ends_ns = self._clock.monotonic_ns() + STOP_WAIT_NS
         while site.clients and self._clock.monotonic_ns() < ends_ns:  # noqa: ASYNC110 - once, at the end
@@ -117,6 +120,7 @@ class Gateway:
                 self._tell_traffic()
                 if site.log is not None:
                     site.log.flush()
+                await self._publications.settle()
 
     def _tell_traffic(self) -> None:
         if self._link.is_up:

@@ -123,6 +123,21 @@ class Site:
         self.wall_ns = 0
         self.tick()
 
+    def enter(self, client: Expiring, peer: bytes) -> bool:
+        """Count a client that has connected; tell whether its address has too many of them."""
+        self.clients.add(client)
+        count = self.per_client[peer] = self.per_client.get(peer, 0) + 1
+        return count > self.limits.connections_per_client_max
+
+    def leave(self, client: Expiring, peer: bytes) -> None:
+        """Count that a client has gone."""
+        self.clients.discard(client)
+        left = self.per_client[peer] - 1
+        if left:
+            self.per_client[peer] = left
+        else:
+            del self.per_client[peer]
+
     def tick(self) -> None:
         """Read the clock, and end what is past its deadline."""
         self.now_ns = now_ns = self._clock.monotonic_ns()

@@ -23,7 +23,27 @@ _NEVER = 1 << 63
 _status_lines: dict[bytes, tuple[int, bytes, bool]] = {}
 
 
-class Asking(Protocol):
+class Tunnelling(Protocol):
+    """Who exchanges bytes with the box, whatever they mean."""
+
+    def tunnelled(self, content: bytes) -> None:
+        """Take what came through the tunnel."""
+        ...
+
+    def tunnel_ended(self) -> None:
+        """Know that no more comes through the tunnel."""
+        ...
+
+    def lost(self, *, is_silent: bool, is_bad: bool) -> None:
+        """Know that no answer comes, or no more of it. is_silent: not a byte of one had come."""
+        ...
+
+    def upstream_full(self, *, is_full: bool) -> None:
+        """Know whether the box takes no more for now."""
+        ...
+
+
+class Asking(Tunnelling, Protocol):
     """Who sent the request that is answered."""
 
     is_head: bool
@@ -56,29 +76,13 @@ class Asking(Protocol):
         """Become a tunnel."""
         ...
 
-    def tunnelled(self, content: bytes) -> None:
-        """Take what came through the tunnel."""
-        ...
-
-    def tunnel_ended(self) -> None:
-        """Know that no more comes through the tunnel."""
-        ...
-
-    def lost(self, *, is_silent: bool, is_bad: bool) -> None:
-        """Know that no answer comes, or no more of it. is_silent: not a byte of one had come."""
-        ...
-
-    def upstream_full(self, *, is_full: bool) -> None:
-        """Know whether the box takes no more for now."""
-        ...
-
 
 class Upstream(asyncio.Protocol):
     """One connection to a box."""
 
     __slots__ = (
-        "_block", "_body", "_box", "_buffer", "_fields", "_interims", "_is_silent", "_is_tunnel",
-        "_port", "_site", "asking", "deadline_ns", "idle_since_ns", "is_full", "may_stay",
+        "_block", "_body", "_box", "_buffer", "_fields", "_interims", "_is_new", "_is_silent",
+        "_port", "_site", "_tunnel", "asking", "deadline_ns", "idle_since_ns", "is_full", "may_stay",
         "transport",
     )  # fmt: skip
 
@@ -96,8 +100,9 @@ class Upstream(asyncio.Protocol):
         self._block = b""
         self._fields: ResponseFields | None = None
         self._body: Body | None = None
+        self._is_new = True
         self._is_silent = True
-        self._is_tunnel = False
+        self._tunnel: Tunnelling | None = None
         self._interims = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -109,38 +114,71 @@ class Upstream(asyncio.Protocol):
         """Send a request's first bytes; the answer is for asking."""
         assert self.asking is None, "one request at a time"
         self.asking = asking
+        self._is_new = False
+        if self._buffer or self.transport.is_closing():
+            self._fail(is_bad=bool(self._buffer))
+            return
         self.deadline_ns = _NEVER  # from here on the client's deadline holds for both
         self._is_silent = True
         self._interims = 0
         self.transport.write(data)
 
+    def tunnel(self, tunnelling: Tunnelling) -> None:
+        """Pass on whatever comes, from the first byte."""
+        assert self.asking is None, "one use at a time"
+        self.deadline_ns = _NEVER
+        self._tunnel = tunnelling
+        early, self._buffer = self._buffer, b""
+        if early:
+            tunnelling.tunnelled(early)
+        if self.transport.is_closing():
+            self._fail(is_bad=False)
+        else:
+            self.release()
+
+    def let_go(self) -> None:
+        """Know that nobody wants what comes any more."""
+        self.asking = self._tunnel = None
+
     def data_received(self, data: bytes) -> None:
         """Take in a part of the answer."""
+        if self._tunnel is not None:
+            self._tunnel.tunnelled(data)
+            return
         asking = self.asking
         if asking is None:
-            self.abort()  # nobody asked: a later request would get it for its answer
+            self._take_unasked(data)
             return
         self._is_silent = False
         try:
             if self._body is not None:
                 asking.touch()
                 self._take_body(asking, self._body, data)
-            elif self._is_tunnel:
-                asking.tunnelled(data)
             else:
                 self._buffer = self._buffer + data if self._buffer else data
                 self._take_heads(asking)
         except (Invalid, TooLarge):
             self._fail(is_bad=True)
 
+    def _take_unasked(self, data: bytes) -> None:
+        """Keep what came before anybody had this connection: some programs speak first.
+
+        Else nobody asked, and a later request would get it for its answer.
+        """
+        if self._is_new and not self._buffer:
+            self._buffer = data
+            self.hold()
+        else:
+            self.abort()
+
     def eof_received(self) -> bool:
         """Know that the box sends no more; only a tunnel stays open for the other direction."""
+        if self._tunnel is not None:
+            self._tunnel.tunnel_ended()
+            return True
         asking = self.asking
         if asking is None:
             return False
-        if self._is_tunnel:
-            asking.tunnel_ended()
-            return True
         body = self._body
         if isinstance(body, Endless):
             body.done = True
@@ -154,20 +192,19 @@ class Upstream(asyncio.Protocol):
         """End."""
         self._site.upstreams.discard(self)
         self._leave_pool()
-        if self.asking is not None:
-            self._fail(is_bad=False)
+        self._fail(is_bad=False)
 
     def pause_writing(self) -> None:
         """Let the client wait, since the box does not read."""
         self.is_full = True
-        if self.asking is not None:
-            self.asking.upstream_full(is_full=True)
+        if (other := self._tunnel or self.asking) is not None:
+            other.upstream_full(is_full=True)
 
     def resume_writing(self) -> None:
         """Go on, since the box reads again."""
         self.is_full = False
-        if self.asking is not None:
-            self.asking.upstream_full(is_full=False)
+        if (other := self._tunnel or self.asking) is not None:
+            other.upstream_full(is_full=False)
 
     def hold(self) -> None:
         """Read no more for now, since the client does not."""
@@ -181,7 +218,7 @@ class Upstream(asyncio.Protocol):
 
     def forsake(self) -> None:
         """Close at once, telling nobody: who asked wants no answer any more."""
-        self.asking = None
+        self.let_go()
         self.abort()
 
     def expire(self) -> None:
@@ -199,7 +236,7 @@ class Upstream(asyncio.Protocol):
         self.transport.abort()
 
     def _take_heads(self, asking: Asking) -> None:
-        while self.asking is asking and self._body is None and not self._is_tunnel:
+        while self.asking is asking and self._body is None and self._tunnel is None:
             data = self._buffer
             size = data.find(b"\r\n\r\n")
             limits = self._site.limits
@@ -256,7 +293,7 @@ class Upstream(asyncio.Protocol):
             return
         if not asking.asked_upgrade or fields.upgrade is None:
             raise BadMessage("bad_status_line", "Nobody asked for another protocol.")
-        self._is_tunnel = True
+        self.asking, self._tunnel = None, asking
         asking.switched(line, fields, rest)
 
     def _take_body(self, asking: Asking, body: Body, data: bytes) -> None:
@@ -303,11 +340,12 @@ class Upstream(asyncio.Protocol):
             pool.remove(self)
 
     def _fail(self, *, is_bad: bool) -> None:
-        asking, self.asking = self.asking, None
+        other = self._tunnel or self.asking
+        self.let_go()
         self._body = None
         self.abort()
-        if asking is not None:
-            asking.lost(is_silent=self._is_silent, is_bad=is_bad)
+        if other is not None:
+            other.lost(is_silent=self._is_silent, is_bad=is_bad)
 
 
 def take(site: Site, box: BoxState, port: int, *, unused_ns_max: int) -> Upstream | None:

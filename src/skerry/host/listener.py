@@ -43,6 +43,20 @@ def listen_tcp(
     return listener
 
 
+def listen_problem(address: str) -> str | None:
+    """Return why nobody can listen at ADDRESS:PORT, None if somebody can."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+            probe.listen()
+        except OSError as error:
+            return error.strerror
+    return None
+
+
 def listen_unix(path: Path) -> socket.socket:
     """Return a Unix socket bound to path, in place of what is there; only root may connect."""
     forget_unix(path)

@@ -32,6 +32,7 @@ from skerry.host.clock import entropy
 from skerry.host.containers import Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets
 from skerry.host.identity import write_identity
+from skerry.host.listener import listen_problem
 from skerry.host.listening import listening_ports
 from skerry.host.network import Network
 from skerry.host.network_plan import network_plan
@@ -412,15 +413,7 @@ class LinuxMachine:
                 found[box_id] = Metered(stored_bytes=stored.get(box_id))
                 continue
             counters = self.containers.counters(box_id, links.get(plan.link_name(slot)))
-            found[box_id] = Metered(
-                epoch=meter.epoch_of(first),
-                cpu_ns=counters.cpu_ns,
-                memory_bytes=counters.memory_bytes,
-                written_bytes=counters.written_bytes,
-                received_bytes=counters.received_bytes,
-                sent_bytes=counters.sent_bytes,
-                stored_bytes=stored.get(box_id),
-            )
+            found[box_id] = meter.metered_of(first, counters, stored.get(box_id))
         return found
 
     async def sweep(self, boxes: Mapping[int, str]) -> None:
@@ -451,6 +444,10 @@ class LinuxMachine:
     async def connect(self, box_id: str, port: int) -> Connection:
         """Implement the seam."""
         return await box_socket.connect(self.containers.entry(box_id).first, port)
+
+    async def listen_problem(self, listen: str) -> str | None:
+        """Implement the seam."""
+        return listen_problem(listen)
 
     def listening(self, first: Running) -> Mapping[int, str]:
         """Implement the seam."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from skerry.host import btrfs_quota, disk_limits
 from skerry.host.cgroups import Tree
-from skerry.host.seam import Running
+from skerry.host.seam import Metered, Running
 
 _INODE_MASK = (1 << 32) - 1  # see disk_limits: the lower half of a group's id
 _READ_BYTES = 16384  # memory.stat is the longest, with 2 to 4 kB
@@ -91,6 +91,19 @@ def read_stored(pool: int, boxes: int) -> dict[str, int]:
     finally:
         os.close(fresh)
     return found
+
+
+def metered_of(first: Running, counters: Counters, stored_bytes: int | None) -> Metered:
+    """Return all that is known of a box that runs."""
+    return Metered(
+        epoch=epoch_of(first),
+        cpu_ns=counters.cpu_ns,
+        memory_bytes=counters.memory_bytes,
+        written_bytes=counters.written_bytes,
+        received_bytes=counters.received_bytes,
+        sent_bytes=counters.sent_bytes,
+        stored_bytes=stored_bytes,
+    )
 
 
 def epoch_of(first: Running) -> str:

@@ -414,6 +414,10 @@ class Machine(Protocol):
         """
         ...
 
+    async def listen_problem(self, listen: str) -> str | None:
+        """Return why nobody can listen at ADDRESS:PORT of this machine, None if somebody can."""
+        ...
+
     def listening(self, first: Running) -> Mapping[int, str]:
         """Return the TCP ports that listen in a box, and on which address.
 

@@ -320,6 +320,15 @@ class SimulatedMachine:
             raise NotAvailable("port_closed", f"Nothing listens on port {port}.")
         return await asyncio.open_connection("127.0.0.1", port)
 
+    async def listen_problem(self, listen: str) -> str | None:
+        """Implement the seam: ports of the privileged are in use here."""
+        return "in use" if int(listen.rpartition(":")[2]) < 1024 else None
+
+    def listening(self, first: Running) -> Mapping[int, str]:
+        """Implement the seam: what the test says."""
+        ports = self.world.listening if first in self.world.running.values() else ()
+        return dict.fromkeys(ports, "127.0.0.1")
+
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Implement the seam: what the test says."""
         return box_id in self.world.running and port in self.world.listening
@@ -330,6 +339,9 @@ class SimulatedMachine:
         """Implement the seam: there are no logs here."""
         for piece in ():
             yield piece
+
+    async def delete_service_log(self, box_id: str, name: str) -> None:
+        """Implement the seam: there are no logs here."""
 
     # -- execs and sessions --
 

@@ -83,7 +83,7 @@ from skerry.wire.sessions import (
     Signal,
 )
 from skerry.wire.sleeping import Hold, HoldName, RenewHold, Sleep, TakeHold, Why
-from skerry.wire.urls import Access, ChangeUrl, NewShare, Share, Url
+from skerry.wire.urls import Access, ChangeUrl, NewShare, Publication, Share, Unpublish, Url
 from skerry.wire.words import (
     Argument,
     Assignment,
@@ -164,6 +164,7 @@ __all__ = [
     "PortList",
     "PortOpened",
     "Progress",
+    "Publication",
     "PutService",
     "RefusalShape",
     "RenewHold",
@@ -185,6 +186,7 @@ __all__ = [
     "Sleep",
     "TakeHold",
     "Token",
+    "Unpublish",
     "UpdateBox",
     "Url",
     "UrlSettings",

@@ -39,3 +39,16 @@ class Share(Struct, kw_only=True):
 
     url: str
     expires_at: str
+
+
+class Publication(Struct, kw_only=True):
+    """A port of a box that is one of this machine too. listen: ADDRESS:PORT there."""
+
+    listen: Annotated[str, Meta(min_length=3, max_length=80)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Unpublish(Struct):
+    """The query of `DELETE /v1/boxes/{name}/published`."""
+
+    listen: Annotated[str, Meta(min_length=3, max_length=80)]
