@@ -152,7 +152,7 @@ def beside_caddy(running: Daemon, directory: Path, rounds: int, seconds: int) ->
 
 def gateway_pid(running: Daemon) -> int:
     """Return the process id of a daemon's gateway."""
-    return int((running.data / "gateway" / "gateway.lock").read_text())
+    return int((running.data / "gateway" / "lock").read_text())
 
 
 def first_byte(running: Daemon, host: str) -> float:

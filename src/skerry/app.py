@@ -109,7 +109,7 @@ async def _start_gateway(
         access_log=Path(settings.gateway_log) if settings.gateway_log else None,
     )
     is_ready = asyncio.Event()
-    task = group.create_task(doors.keep(steering, place, is_ready.set, _say))
+    task = group.create_task(doors.keep_gateway(steering, place, is_ready.set, _say))
     await is_ready.wait()
     return task
 

@@ -323,7 +323,7 @@ class Load:
 
 
 def gateway_pid(program: Program) -> int:
-    return int((program.data / "gateway" / "gateway.lock").read_text())
+    return int((program.data / "gateway" / "lock").read_text())
 
 
 def test_the_gateway_killed_under_load_loses_what_was_under_way_alone(

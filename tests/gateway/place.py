@@ -288,7 +288,7 @@ async def gateway(
 
         made = Gateway(
             listener=listener,
-            start=Start(path, "localhost", "0"),
+            start=Start(path, "localhost"),
             clock=SystemClock(),
             connector=connect,
             log=log,

@@ -3,7 +3,7 @@
 Words: a *door* is a process that lets people in, such as the gateway; it outlives the daemon.
 """
 
-from skerry.doors.keeping import Place, keep
+from skerry.doors.gateway import Place, keep_gateway
 from skerry.doors.steering import Steering, Terms
 
-__all__ = ["Place", "Steering", "Terms", "keep"]
+__all__ = ["Place", "Steering", "Terms", "keep_gateway"]

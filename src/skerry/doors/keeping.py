@@ -1,31 +1,23 @@
-"""Keeps a gateway running: starts one, takes over that of a former daemon, ends it with its own.
+"""Keeps a door running: starts one, takes over that of a former daemon, ends it with its own.
 
-A gateway is not this daemon's child for long: when the daemon dies, it serves on, and the next
-daemon finds it by its lock.
+A door is not this daemon's child for long: when the daemon dies, it serves on, and the next daemon
+finds it by its lock. What doors do, and how they are told, is not known here.
 """
 
-from __future__ import annotations
-
 import asyncio
-import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from skerry import __version__
 from skerry.base import NotAvailable
-from skerry.doors.steering import Steering
 from skerry.host import companion
 from skerry.host.companion import Companion
-from skerry.host.listener import forget_unix, listen_tcp, listen_unix
+from skerry.host.listener import listen_tcp
 
-FLAG = "--gateway-listen"
-_MODULE = "skerry.gateway"
-_ARRIVAL_S_MAX = 10.0
-_END_S_MAX = 12.0  # a little more than it gives to requests that are under way
+_END_S_MAX = 12.0  # a little more than doors give to what is under way
 _RESTART_S = (0.05, 5.0)
 # A peer that is gone without a word is found within three minutes.
 _TCP_OPTIONS = (
@@ -37,77 +29,78 @@ _TCP_OPTIONS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where a gateway lives. run: a directory of its own, for its socket and lock.
+class Door:
+    """A process that lets people in. name: for people; flag: the one that its address is set by.
 
-    listen: ADDRESS:PORT, of which no other process may be on the port. access_log: a file, or None for no log.
+    run: a directory of its own, for its lock and last words. listen: ADDRESS:PORT. options: its
+    arguments; the descriptor of its listening socket comes after them, as `--listener`.
     """
 
+    name: str
+    module: str
+    flag: str
     run: Path
     listen: str
-    base_domain: str
-    access_log: Path | None
+    options: Sequence[str]
 
     @property
     def lock(self) -> Path:
-        """The file that a gateway that lives has locked."""
-        return self.run / "gateway.lock"
+        """The file that one that lives has locked."""
+        return self.run / "lock"
 
     @property
     def words(self) -> Path:
         """The file that it writes its last words to."""
-        return self.run / "gateway.err"
+        return self.run / "err"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What starts it, but for the descriptor at the end."""
+        options = (*self.options, "--address", self.listen)
+        return (sys.executable, "-m", self.module, *options, "--listener")
 
 
-async def keep(
-    steering: Steering, place: Place, ready: Callable[[], None], say: Callable[[str], None]
-) -> None:
-    """Have a gateway running until cancelled, then end it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watcher:
+    """Who follows the life of a door. arrival: returns once it is there, or raises NotAvailable.
 
-    ready: called once it listens for the first time. say: told what people should know.
-    Raises Invalid(bad_setting), NotAvailable(address_in_use, gateway_failed).
+    ready: called when it is there for the first time. lost: called when it has ended. say: told
+    what people should know.
     """
-    place.run.mkdir(mode=0o700, exist_ok=True)
-    control = place.run / "gateway.sock"
-    listener = listen_unix(control)
-    try:
-        async with asyncio.TaskGroup() as group:
-            serving = group.create_task(steering.serve(listener))
-            try:
-                await _keep_one(steering, place, control, ready, say)
-            finally:
-                serving.cancel()
-    finally:
-        forget_unix(control)
+
+    arrival: Callable[[Companion], Awaitable[None]]
+    ready: Callable[[], None]
+    lost: Callable[[], None]
+    say: Callable[[str], None]
 
 
-async def _keep_one(
-    steering: Steering,
-    place: Place,
-    control: Path,
-    ready: Callable[[], None],
-    say: Callable[[str], None],
-) -> None:
-    running, lock = await _take_over(steering, place)
-    public = None if running else listen_tcp(place.listen, FLAG, _TCP_OPTIONS)
+async def keep(door: Door, watcher: Watcher) -> None:
+    """Have a door running until cancelled, then end it.
+
+    Raises Invalid(bad_setting), NotAvailable(address_in_use, door_failed).
+    """
+    door.run.mkdir(mode=0o700, exist_ok=True)
+    running = await _take_over(door, watcher)
+    public: socket.socket | None = None
     is_ready = False
     delay_s, delay_s_max = _RESTART_S
     try:
         while True:
             if running is None:
-                lock = companion.take_lock(place.lock) if lock is None else lock
-                public = public or listen_tcp(place.listen, FLAG, _TCP_OPTIONS)
-                assert lock is not None, "the one before has ended"
-                running, lock = _start(place, control, public, lock), None
+                # Kept here too: while a door is replaced, who comes waits and loses nothing.
+                public = public or listen_tcp(door.listen, door.flag, _TCP_OPTIONS)
+                running = _start(door, public)
             if not is_ready:
-                await _arrival(steering, running)
-                ready()
+                await watcher.arrival(running)
+                watcher.ready()
                 is_ready = True
             words = await running.ended()
             running.close()
             running = None
-            steering.lost()
-            say(f"skerry: the gateway ended ({words or 'without a word'}); another one is started")
+            watcher.lost()
+            watcher.say(
+                f"skerry: {door.name} ended ({words or 'without a word'}); another one is started"
+            )
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, delay_s_max)
     finally:
@@ -116,60 +109,35 @@ async def _keep_one(
         if running is not None:
             await running.end(_END_S_MAX)
             running.close()
-        if lock is not None:
-            os.close(lock)
 
 
-async def _take_over(steering: Steering, place: Place) -> tuple[Companion | None, int | None]:
-    """Return the gateway of a former daemon if it is as this one's would be, else the lock."""
-    lock = companion.take_lock(place.lock)
+async def _take_over(door: Door, watcher: Watcher) -> Companion | None:
+    """Return the door of a former daemon if it is as this one's would be; else end it."""
+    lock = companion.take_lock(door.lock)
     if lock is not None:
-        return None, lock
-    steering.is_alone = False
-    found = companion.find(place.lock, _MODULE, place.words)
+        os.close(lock)
+        return None
+    found = companion.find(door.lock, door.module, door.words)
     if found is None:
         raise NotAvailable(
-            "gateway_failed",
-            f"Somebody holds {place.lock}, who is no gateway. End whoever it is: `fuser` tells.",
+            "door_failed", f"Somebody holds {door.lock} who should not. `fuser` tells who it is."
         )
-    with contextlib.suppress(NotAvailable):
-        await _arrival(steering, found)
-        hello = steering.hello_of(found.pid)
-        if hello is not None and hello.version == __version__ and _fits(hello.listen, place):
-            return found, None
+    if found.command[:-1] == door.command:
+        try:
+            await watcher.arrival(found)
+        except NotAvailable:  # it does not answer: another one will
+            pass
+        else:
+            return found
     await found.end(_END_S_MAX)
     found.close()
-    steering.lost()
-    return None, None
+    watcher.lost()
+    return None
 
 
-def _fits(listen: str, place: Place) -> bool:
-    return listen == place.listen
-
-
-async def _arrival(steering: Steering, running: Companion) -> None:
-    """Wait until a gateway that runs is connected. Raises NotAvailable(gateway_failed)."""
-    arrived = asyncio.ensure_future(steering.arrived.wait())
-    ended = asyncio.ensure_future(running.ended())
-    try:
-        done, _ = await asyncio.wait(
-            (arrived, ended), timeout=_ARRIVAL_S_MAX, return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        for each in (arrived, ended):
-            each.cancel()
-        await asyncio.gather(arrived, ended, return_exceptions=True)
-    if arrived not in done:
-        words = ended.result() if ended in done else "it does not answer"
-        raise NotAvailable("gateway_failed", f"The gateway does not start: {words}.")
-
-
-def _start(place: Place, control: Path, public: socket.socket, lock: int) -> Companion:
-    command = [
-        sys.executable, "-m", _MODULE, "--listener", str(public.fileno()),
-        "--control", str(control), "--base-domain", place.base_domain,
-        "--version", __version__,
-    ]  # fmt: skip
-    if place.access_log is not None:
-        command += ["--access-log", str(place.access_log)]
-    return companion.start(command, lock, [public.fileno()], place.words)
+def _start(door: Door, public: socket.socket) -> Companion:
+    lock = companion.take_lock(door.lock)
+    if lock is None:
+        raise NotAvailable("door_failed", f"Somebody else holds {door.lock}. `fuser` tells who.")
+    command = (*door.command, str(public.fileno()))
+    return companion.start(command, lock, [public.fileno()], door.words)

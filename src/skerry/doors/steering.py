@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import struct
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
@@ -40,8 +39,6 @@ class _Peer:
     """A gateway that is connected. told: the boxes that it knows, as it knows them."""
 
     writer: asyncio.StreamWriter
-    pid: int
-    hello: control.Hello
     told: dict[str, control.Box] = field(default_factory=dict[str, control.Box])
     asked: dict[int, asyncio.Future[bool]] = field(default_factory=dict[int, asyncio.Future[bool]])
 
@@ -76,10 +73,6 @@ class Steering:
         services.changed.append(self._tell_box)
         tokens.changed.append(self._tell_tokens)
 
-    def hello_of(self, pid: int) -> control.Hello | None:
-        """Return what the gateway of that process id said first, if it is connected."""
-        return self._peer.hello if self._peer and self._peer.pid == pid else None
-
     def lost(self) -> None:
         """Know that no gateway runs any more: what was open to boxes is closed."""
         self.is_alone = True
@@ -111,21 +104,18 @@ class Steering:
         ):
             hello = control.from_gateway(await reader.readuntil(b"\n"))
             if isinstance(hello, control.Hello) and hello.protocol == control.PROTOCOL:
-                peer = self._greet(hello, writer)
+                peer = self._greet(writer)
                 while self._peer is peer:
                     self._take(peer, control.from_gateway(await reader.readuntil(b"\n")))
         writer.transport.abort()
         if peer is not None:
             self._leave(peer)
 
-    def _greet(self, hello: control.Hello, writer: asyncio.StreamWriter) -> _Peer:
-        made: socket.socket = writer.get_extra_info("socket")
-        # Its word for its own number is not needed: the kernel knows.
-        pid = struct.unpack("3i", made.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+    def _greet(self, writer: asyncio.StreamWriter) -> _Peer:
         self._leave(self._peer)
         for box_id in list(self._open):  # what is open now, it tells next
             self._count(box_id, 0)
-        peer = self._peer = _Peer(writer, pid, hello)
+        peer = self._peer = _Peer(writer)
         peer.told = {box.box_id: box for box in self._all_boxes()}
         self._send(
             control.Table(

@@ -140,10 +140,8 @@ FromDaemon: TypeAlias = Table | BoxChanged | Gone | Tokens | Woken | MaySleep
 
 
 class Hello(Struct, frozen=True, kw_only=True, tag="hello"):
-    """The first words of the gateway. listen: the address and port that it listens on."""
+    """The first words of the gateway."""
 
-    version: str
-    listen: str
     protocol: int = PROTOCOL
 
 

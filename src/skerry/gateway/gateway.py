@@ -39,13 +39,11 @@ STOP_WAIT_NS = 10 * 10**9
 class Start:
     """What a gateway is started with; all else the daemon tells it.
 
-    control_path: of the daemon's socket. base_domain: what comes after a box's name. version: of
-    the program that starts it.
+    control_path: of the daemon's socket. base_domain: what comes after a box's name.
     """
 
     control_path: str
     base_domain: str
-    version: str
 
 
 class Gateway:
@@ -62,7 +60,6 @@ class Gateway:
         tick_ns: int = 250 * 10**6,
     ) -> None:
         self._listener = listener
-        self._version = start.version
         self._tick_ns = tick_ns
         self._told_ns = 0
         self._clock = clock
@@ -128,9 +125,7 @@ class Gateway:
                 self._link.send(traffic)
 
     def _greet(self) -> Iterator[FromGateway]:
-        host, port = self._listener.getsockname()[:2]
-        listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        yield Hello(version=self._version, listen=listen)
+        yield Hello()
         yield from self.site.traffic(of_all=True)
         yield from self._wakes.unanswered()
 

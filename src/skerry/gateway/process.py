@@ -20,9 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Be the gateway; return the exit code."""
     parser = argparse.ArgumentParser(prog="skerry.gateway", description=__doc__)
     parser.add_argument("--listener", type=int, required=True, metavar="DESCRIPTOR")
+    # What a daemon tells the gateways of its former self by; nothing here depends on them.
+    parser.add_argument("--address", metavar="ADDRESS:PORT")
+    parser.add_argument("--version", metavar="VERSION")
     parser.add_argument("--control", required=True, metavar="SOCKET")
     parser.add_argument("--base-domain", default="localhost", metavar="NAME")
-    parser.add_argument("--version", required=True, metavar="VERSION")
     parser.add_argument("--access-log", metavar="FILE")
     asked = parser.parse_args(arguments)
     prepare_process()
@@ -43,7 +45,7 @@ async def _serve(listener: socket.socket, asked: argparse.Namespace, log: Access
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(
         listener=listener,
-        start=Start(asked.control, asked.base_domain, asked.version),
+        start=Start(asked.control, asked.base_domain),
         clock=SystemClock(),
         connector=connect_in_box,
         log=log,

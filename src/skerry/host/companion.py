@@ -19,10 +19,14 @@ _LAST_WORDS_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """A process that runs. handle: a descriptor that names it for good, whatever its number does."""
+    """A process that runs. handle: a descriptor that names it for good, whatever its number does.
+
+    command: what it was started with. words: the file that its stderr goes to.
+    """
 
     pid: int
     handle: int
+    command: tuple[str, ...]
     words: Path
 
     async def ended(self) -> str:
@@ -92,7 +96,7 @@ def start(command: Sequence[str], lock: int, inherited: Sequence[int], words: Pa
     os.pwrite(lock, str(process.pid).encode(), 0)
     os.close(lock)
     process.returncode = 0  # it is reaped by `ended`, or by nobody: it may outlive us
-    return Companion(process.pid, os.pidfd_open(process.pid), words)
+    return Companion(process.pid, os.pidfd_open(process.pid), tuple(command), words)
 
 
 def find(path: Path, module: str, words: Path) -> Companion | None:
@@ -106,10 +110,11 @@ def find(path: Path, module: str, words: Path) -> Companion | None:
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
     try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        said = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
-        arguments = []
-    if module.encode() not in arguments:
+        said = b""
+    command = tuple(os.fsdecode(word) for word in said.removesuffix(b"\0").split(b"\0"))
+    if module not in command:
         os.close(handle)
         return None
-    return Companion(pid, handle, words)
+    return Companion(pid, handle, command, words)
