@@ -262,6 +262,7 @@ def main() -> int:
                 *wakes(running, 3 if options.quick else 30),
                 *asleep(running, 10 if options.quick else 100),
             ]
+            api.destroy("fast")
             print(table(results))
             write_json(options.json, results)
     finally:

@@ -176,6 +176,7 @@ class Place:
     control: asyncio.Queue[Peer]
     stop: asyncio.Event
     resources: AsyncExitStack
+    table: Table
     knocks: list[int] = field(default_factory=list[int])
     daemon: Peer | None = None
     is_box_gone: bool = False
@@ -217,6 +218,9 @@ class Place:
         server = await asyncio.start_server(accept, "127.0.0.1", 0)
         self.resources.callback(server.close)
         self.programs[port] = server.sockets[0].getsockname()[1]
+
+    def tell_table(self) -> None:
+        self.tell(self.table)
 
     def tell(self, message: FromDaemon) -> None:
         assert self.daemon is not None
@@ -295,20 +299,21 @@ async def gateway(
             tick_ns=5 * MILLISECOND_NS,
         )
         stop = asyncio.Event()
-        place = Place(made, listener.getsockname()[1], programs, control, stop, resources, knocks)
+        table = Table(
+            boxes=boxes or (AWAKE,),
+            tokens=tokens,
+            cookie_key=KEY,
+            trusted_proxies=trusted_proxies,
+            limits=limits or Limits(),
+        )
+        place = Place(
+            made, listener.getsockname()[1], programs, control, stop, resources, table, knocks
+        )
         running = asyncio.create_task(made.run(stop))
         try:
             await place.connect_daemon()
             if has_table:
-                place.tell(
-                    Table(
-                        boxes=boxes or (AWAKE,),
-                        tokens=tokens,
-                        cookie_key=KEY,
-                        trusted_proxies=trusted_proxies,
-                        limits=limits or Limits(),
-                    )
-                )
+                place.tell_table()
                 await place.settled()
             yield place
         finally:

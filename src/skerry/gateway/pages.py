@@ -78,6 +78,10 @@ TOO_MANY_WAITING = Problem(
     503, "too_many_waiting", "Too many requests wait for the box to wake. Try later.", 2
 )
 WAKE_TOO_SLOW = Problem(503, "wake_too_slow", "The box did not wake in time. Try again.", 5)
+# The reason may be a budget or the machine's own: that is for the owner, not for strangers.
+WAKE_FAILED = Problem(
+    503, "wake_failed", "The box could not be woken. `skerry start` tells its owner why.", 5
+)
 BOX_GONE = Problem(502, "box_gone", "The box was destroyed or stopped. See `skerry list`.")
 NO_LISTENER = Problem(
     502, "port_closed",
@@ -99,11 +103,6 @@ INTERNAL = Problem(500, "internal", "Skerry made a mistake here. Its log has the
 def bad_message(status: int, code: str, message: str) -> Problem:
     """Return the problem of a request that is no clear HTTP."""
     return Problem(status, code, message)
-
-
-def wake_failed(reason: str) -> Problem:
-    """Return the problem of a box that did not wake."""
-    return Problem(503, "wake_failed", f"The box did not wake: {reason}", 5)
 
 
 def render(reply: Reply, *, is_head: bool, is_last: bool) -> bytes:

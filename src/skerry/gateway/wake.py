@@ -76,7 +76,7 @@ class Wakes:
         box.wake_error = message.error
         del self._by_box[box.box.box_id]
         for sleeper in list(waking.sleepers):
-            sleeper.fail(pages.wake_failed(message.error))
+            sleeper.fail(pages.WAKE_FAILED)
 
     def settled(self, box: BoxState) -> None:
         """Let those go on who wait for a box that is awake by now, whoever woke it."""

@@ -1,0 +1,203 @@
+"""What a request gets from the gateway itself: login, share links, refusals, health."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from skerry.base.share_links import share_text
+from skerry.gateway.control import Box, BoxChanged, Limits, Tokens
+from tests.gateway.place import (
+    ASLEEP,
+    AWAKE,
+    BOX_ID,
+    HOST,
+    KEY,
+    SECOND_NS,
+    TOKEN,
+    TOKEN_TEXT,
+    Peer,
+    Place,
+    gateway,
+    run,
+)
+
+PRIVATE = msgspec.structs.replace(AWAKE, access="private")
+FAR_NS = (1 << 33) * SECOND_NS
+BEARER = b"Authorization: Bearer %b\r\n" % TOKEN_TEXT.encode()
+LOGIN = b"/.well-known/skerry/login"
+
+
+async def answer(place: Place, request: bytes) -> tuple[int, bytes, bytes]:
+    """Return status, head and body of the gateway's own answer to a request."""
+    client = await place.ask(request)
+    head = await client.head()
+    size = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0] or 0)
+    return int(head[9:12]), head, await client.exactly(size)
+
+
+def status_of(request: bytes, *boxes: Box) -> int:
+    """Return the status of the gateway's own answer to one request."""
+
+    async def story() -> int:
+        async with gateway(*boxes) as place:
+            return (await answer(place, request))[0]
+
+    return run(story())
+
+
+def form(token: str, more: bytes = b"", to: bytes = b"/x") -> bytes:
+    body = b"to=%b&token=%b" % (to, token.encode())
+    return b"POST %b HTTP/1.1\r\nHOST\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        LOGIN, more, len(body), body,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHOST\r\n\r\n", 401),
+        (b"GET / HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n", 404),
+        (b"GET /.well-known/skerry/health HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n", 200),
+        (b"POST /.well-known/skerry/health HTTP/1.1\r\nHOST\r\n\r\n", 405),
+        (b"GET /.well-known/skerry/other HTTP/1.1\r\nHOST\r\n\r\n", 404),
+        (b"GET " + LOGIN + b" HTTP/1.1\r\nHOST\r\n\r\n", 200),
+        (b"GET /?skerry_share=forged HTTP/1.1\r\nHOST\r\n\r\n", 401),
+        (b"GET / HTTP/1.1\r\nHOST\r\nCookie: skerry_access=forged\r\n\r\n", 401),
+        (form(TOKEN_TEXT), 303),
+        (form("skerry_wrong"), 401),
+        (form(TOKEN_TEXT, b"Origin: http://evil.localhost\r\n"), 403),
+        (form(TOKEN_TEXT, b"Origin: null\r\n"), 403),
+        (form("x" * 5000), 400),
+        (b"POST " + LOGIN + b" HTTP/1.1\r\nHOST\r\n\r\n", 400),
+    ],
+)  # fmt: skip
+def test_the_gate_answers_by_itself(request_: bytes, status: int) -> None:
+    assert status_of(request_, PRIVATE) == status
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [(b"/a?b", b"/a?b"), (b"//evil.com", b"/"), (b"/%5Cevil.com", b"/"), (b"http://evil", b"/"),
+     (b"/a%0d%0aX: y", b"/")],
+)  # fmt: skip
+def test_a_login_leads_to_a_page_of_the_same_host_alone(to: bytes, expected: bytes) -> None:
+    async def story() -> bytes:
+        async with gateway(PRIVATE) as place:
+            return (await answer(place, form(TOKEN_TEXT, to=to)))[1]
+
+    assert b"\r\nLocation: %b\r\n" % expected in run(story())
+
+
+def test_a_login_behind_https_gives_a_cookie_for_https_alone() -> None:
+    async def story() -> tuple[bytes, bytes]:
+        async with gateway(PRIVATE, trusted_proxies=("127.0.0.1",)) as place:
+            secure = form(TOKEN_TEXT, b"X-Forwarded-Proto: https\r\n")
+            return (await answer(place, secure))[1], (await answer(place, form(TOKEN_TEXT)))[1]
+
+    secure, plain = run(story())
+    assert b"; Secure\r\n" in secure
+    assert b"; Secure" not in plain
+    assert b"HttpOnly; SameSite=Lax" in plain
+
+
+def test_wrong_tokens_are_not_tried_for_ever() -> None:
+    async def story() -> list[int]:
+        async with gateway(PRIVATE, limits=Limits(failed_logins_per_minute=2)) as place:
+            return [(await answer(place, form(f"skerry_{n}")))[0] for n in range(4)]
+
+    assert run(story()) == [401, 401, 429, 429]
+
+
+async def served(place: Place, request: bytes) -> tuple[bytes, Peer]:
+    """Have a request answered by the box; return what the box saw of its head."""
+    program = await place.program()
+    client = await place.ask(request)
+    box = await program.get()
+    seen = await box.head()
+    box.answer()
+    await client.head()
+    return seen, client
+
+
+def test_a_share_link_leads_to_the_page_without_it_and_opens_the_box() -> None:
+    async def story() -> tuple[bytes, bytes]:
+        text = share_text(KEY, BOX_ID, FAR_NS, 0).encode()
+        async with gateway(PRIVATE) as place:
+            request = b"GET /a?x=1&skerry_share=%b HTTP/1.1\r\nHOST\r\n\r\n" % text
+            _, head, _ = await answer(place, request)
+            cookie = head.partition(b"Set-Cookie: ")[2].partition(b";")[0]
+            seen, _ = await served(place, b"GET /a HTTP/1.1\r\nHOST\r\nCookie: %b\r\n\r\n" % cookie)
+            return head, seen
+
+    head, seen = run(story())
+    assert b"\r\nLocation: /a?x=1\r\n" in head
+    assert b"Cookie" not in seen
+
+
+def test_a_cookie_counts_only_for_pages_of_the_box_itself() -> None:
+    async def story() -> int:
+        async with gateway(PRIVATE) as place:
+            _, head, _ = await answer(place, form(TOKEN_TEXT))
+            cookie = head.partition(b"Set-Cookie: ")[2].partition(b";")[0]
+            asked = b"POST / HTTP/1.1\r\nHOST\r\nCookie: %b\r\nOrigin: http://%b\r\n\r\n"
+            foreign = await answer(place, asked % (cookie, b"evil.localhost"))
+            await served(place, asked % (cookie, HOST))
+            return foreign[0]
+
+    assert run(story()) == 401
+
+
+def test_a_revoked_token_is_refused_at_once_on_the_same_connection() -> None:
+    async def story() -> bytes:
+        async with gateway(PRIVATE) as place:
+            request = b"GET / HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (HOST, BEARER)
+            _, client = await served(place, request)
+            await client.exactly(len(b"hello, world\n"))
+            place.tell(Tokens(()))
+            await place.settled()
+            client.send(request)
+            return await client.head()
+
+    assert run(story()).startswith(b"HTTP/1.1 401 ")
+
+
+def test_a_token_that_may_only_read_gets_no_websocket() -> None:
+    reading = msgspec.structs.replace(TOKEN, scopes=("read",))
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+    async def story() -> int:
+        async with gateway(PRIVATE, tokens=(reading,)) as place:
+            request = b"GET / HTTP/1.1\r\nHOST\r\n%b%b\r\n" % (BEARER, upgrade)
+            return (await answer(place, request))[0]
+
+    assert run(story()) == 403
+
+
+def test_what_needs_no_box_wakes_none() -> None:
+    async def story() -> list[int]:
+        preflight = b"Origin: http://x\r\nAccess-Control-Request-Method: PUT\r\n"
+        requests = [
+            b"OPTIONS / HTTP/1.1\r\nHOST\r\n" + preflight + b"\r\n",
+            b"GET / HTTP/1.1\r\nHOST\r\nUser-Agent: kube-probe/1.30\r\n\r\n",
+            b"GET /.well-known/skerry/health HTTP/1.1\r\nHOST\r\n\r\n",
+        ]
+        async with gateway(ASLEEP) as place:
+            statuses = [(await answer(place, request))[0] for request in requests]
+            assert place.gateway.site.boxes[BOX_ID].requests == 0
+            return statuses
+
+    assert run(story()) == [204, 200, 200]
+
+
+def test_an_access_that_changes_holds_for_the_next_request_of_a_connection() -> None:
+    async def story() -> bytes:
+        async with gateway() as place:
+            _, client = await served(place, b"GET / HTTP/1.1\r\nHOST\r\n\r\n")
+            await client.exactly(len(b"hello, world\n"))
+            place.tell(BoxChanged(PRIVATE))
+            await place.settled()
+            client.send(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % HOST)
+            return await client.head()
+
+    assert run(story()).startswith(b"HTTP/1.1 401 ")
