@@ -10,11 +10,13 @@ import fcntl
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 _LAST_WORDS_BYTES = 4096
+_EXEC_TRIES, _EXEC_PAUSE_S = 200, 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +111,21 @@ def find(path: Path, module: str, words: Path) -> Companion | None:
         handle = os.pidfd_open(pid)
     except (FileNotFoundError, ProcessLookupError, ValueError):
         return None
-    try:
-        said = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
-        said = b""
-    command = tuple(os.fsdecode(word) for word in said.removesuffix(b"\0").split(b"\0"))
+    command = _command_of(pid)
     if module not in command:
         os.close(handle)
         return None
     return Companion(pid, handle, command, words)
+
+
+def _command_of(pid: int) -> tuple[str, ...]:
+    for _ in range(_EXEC_TRIES):
+        try:
+            said = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (FileNotFoundError, ProcessLookupError):
+            break
+        if said:
+            return tuple(os.fsdecode(word) for word in said.removesuffix(b"\0").split(b"\0"))
+        # In the middle of its exec: who started it goes on before the kernel shows its arguments.
+        time.sleep(_EXEC_PAUSE_S)
+    return ()
