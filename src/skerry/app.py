@@ -24,8 +24,9 @@ from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
 from skerry.host.daemon import hold_directory, hold_instance, prepare_process
 from skerry.host.database import Database
-from skerry.host.machine import LinuxMachine, slots_of
+from skerry.host.machine import LinuxMachine
 from skerry.host.seam import BoxLimits, Machine
+from skerry.host.slots import slots_of
 
 DATABASE = "skerry.db"
 SOCKET = "admin.sock"

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,14 @@ def host(program: Program, request: pytest.FixtureRequest) -> Iterator[str]:
 
 def service(program: Program, box: str, name: str) -> dict[str, Any]:
     return program.json("service", "info", box, name)
+
+
+def size_of(path: Path) -> int:
+    """The size of a file, which may be thrown away in this moment."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -126,12 +135,52 @@ def test_a_killed_pump_is_replaced_and_the_service_does_not_notice(
 def test_a_flood_of_output_stays_within_its_files(program: Program, host: str) -> None:
     program.ok("service", "create", host, "flood", "--cmd", "yes", "--arg", "x" * 200)
     logs = program.data / "logs" / program.json("info", host)["id"]
-    until(lambda: len(list(logs.glob("flood-*"))) >= 7)
-    sizes = [path.stat().st_size for path in logs.glob("flood*")]
+    until(lambda: len(list(logs.glob("flood.log-*"))) >= 7)
+    sizes = [size_of(path) for path in logs.glob("flood*")]
     program.ok("service", "delete", host, "flood")
 
     assert sum(sizes) < 12 * (10 << 20)
+    assert list(logs.glob("flood*")) == [], "a log goes with its service"
     assert program.run("exec", host, "--", "pgrep", "yes").returncode == 1
+
+
+def test_a_killed_holder_leaves_nothing_behind_that_keeps_the_next_run_from_its_port(
+    program: Program, host: str
+) -> None:
+    serve = "python3 -m http.server 8000 & echo began; wait"
+    program.ok(
+        "service", "create", host, "web", "--cmd", "sh", "--arg=-c", f"--arg={serve}",
+        "--http-port", "8000", "--ready-path", "/",
+    )  # fmt: skip
+    until(lambda: service(program, host, "web")["state"]["status"] == "running")
+    os.kill(parent_of(first_pid_of("http.server 8000 & echo began")), signal.SIGKILL)
+    until(lambda: service(program, host, "web")["state"]["restart_count"] == 1)
+    until(lambda: service(program, host, "web")["state"]["status"] == "running")
+
+    assert program.ok("logs", host, "web").count("began") == 2
+
+
+def first_pid_of(text: str) -> int:
+    """The process of this machine whose command line has text in it."""
+    found = subprocess.run(["pgrep", "-f", text], capture_output=True, check=True).stdout
+    return int(found.split()[0])
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_what_a_service_prints_is_told_as_it_is(program: Program, host: str) -> None:
+    show = r"printf '10%%\r20%%\n'; head -c 500000 /dev/zero | tr '\0' x; echo; echo end; sleep 999"
+    program.ok("service", "create", host, "show", "--cmd", "sh", "--arg=-c", f"--arg={show}")
+    until(lambda: "end" in program.ok("logs", host, "show"))
+    _, told, _ = program.http("GET", f"/v1/sprites/{host}/services/show/logs?lines=1000")
+    events = [json.loads(line) for line in told.splitlines()]
+    data = [event["data"] for event in events if event["type"] == "stdout"]
+
+    assert data[0] == "10%\r20%\n"
+    assert data[-1] == "end\n"
+    assert sum(line.count("x") for line in data) == 500_000
 
 
 def test_logs_are_followed(program: Program, host: str) -> None:
@@ -141,6 +190,16 @@ def test_logs_are_followed(program: Program, host: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"tick\n"
         process.terminate()
+
+
+def test_who_follows_a_log_is_done_when_the_service_is_deleted(program: Program, host: str) -> None:
+    tick(program, host)
+    command = [SKERRY, "--data", str(program.data), "logs", "-f", "-n", "0", host, "tick"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"tick\n"
+        program.ok("service", "delete", host, "tick")
+        assert process.wait() == 0
 
 
 def test_forks_have_the_services_too_and_nothing_is_left_of_a_box(

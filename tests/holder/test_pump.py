@@ -3,6 +3,7 @@
 import gzip
 import os
 import re
+import resource
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def test_a_flood_stays_within_the_files_that_it_may_have(tmp_path: Path) -> None
         for number in range(2000):
             os.write(service.stdout, b"%06d %s\n" % (number, b"x" * 1000))
 
-    kept = [name for name in os.listdir(tmp_path) if name.endswith((".log", ".gz"))]
+    kept = ["web.log", *archives(str(tmp_path), "web")]
     assert 2 <= len(kept) <= 5  # one may have been compressed just now
     assert sum((tmp_path / name).stat().st_size for name in kept) < 6 * 400_000
     assert service.lines()[-1][1].startswith("001999")
@@ -99,6 +100,13 @@ def test_a_killed_pump_can_be_replaced_and_nothing_is_lost_in_between(tmp_path: 
         service.start()
 
     assert [text for _, text in service.lines()] == ["before", "meanwhile"]
+
+
+def test_a_pump_does_not_bring_back_the_logs_of_a_box_that_is_gone(tmp_path: Path) -> None:
+    pump = fork_pump(str(tmp_path / "gone"), "web", {}, bytes_max=1, files_max=1)
+
+    assert os.waitpid(pump, 0)[1] != 0
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_hang_up_has_the_file_opened_anew(tmp_path: Path) -> None:
@@ -124,6 +132,61 @@ def test_a_day_that_ends_turns_the_file_over(tmp_path: Path) -> None:
 
     assert (tmp_path / "web.log").read_bytes() == b"today\n"
     assert len(archives(str(tmp_path), "web")) == 1
+
+
+def test_a_log_is_not_thrown_away_with_the_older_ones_of_another(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path), "web", bytes_max=10, files_max=1)
+    for name in ("web-api.log", "web-api.log-20260101T000000.000", "web.log-2026.log"):
+        (tmp_path / name).write_bytes(b"another's\n")
+    for _ in range(5):
+        log.write(b"0123456789\n")
+
+    assert len(archives(str(tmp_path), "web")) == 1
+    assert {"web-api.log", "web-api.log-20260101T000000.000", "web.log-2026.log"} < {
+        *os.listdir(tmp_path)
+    }
+
+
+def test_older_files_stay_in_the_order_of_time_when_the_clock_is_set_back(tmp_path: Path) -> None:
+    (tmp_path / "web.log-29991231T235959.999").write_bytes(b"from the future\n")
+    log = LogFile(str(tmp_path), "web", bytes_max=10, files_max=3)
+    for number in range(3):
+        log.write(b"line %d is long\n" % number)
+
+    future, first, second = archives(str(tmp_path), "web")
+    assert future == "web.log-29991231T235959.999"
+    assert [name.removesuffix(".gz") for name in (first, second)] == [
+        "web.log-30000101T000000.000", "web.log-30000101T000000.001",
+    ]  # fmt: skip
+
+
+def test_a_file_that_was_put_aside_without_a_new_one_is_not_written_on(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path), "web", bytes_max=10, files_max=3)
+    log.write(b"0123456789\n")
+    (tmp_path / "web.log").rename(tmp_path / "web.log-20260101T000000.000")
+    log.write(b"after\n")
+
+    assert (tmp_path / "web.log").read_bytes() == b"after\n"
+
+
+def test_what_compressing_left_that_was_killed_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "web.log-20260101T000000.000.tmp").write_bytes(b"half")
+    LogFile(str(tmp_path), "web", bytes_max=10, files_max=3)
+
+    assert os.listdir(tmp_path) == ["web.log"]
+
+
+def test_a_line_that_found_no_room_half_way_does_not_run_into_the_next(tmp_path: Path) -> None:
+    log = LogFile(str(tmp_path), "web", bytes_max=1 << 20, files_max=3)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4, before[1]))
+    log.write(b"torn line\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    log.write(b"there\n")
+
+    first, second, third = (tmp_path / "web.log").read_text().splitlines()
+    assert (first, third) == ("torn", "there")
+    assert second.endswith("[skerry] 6 bytes were lost: no room")
 
 
 def test_what_finds_no_room_is_counted_and_told_later(tmp_path: Path) -> None:

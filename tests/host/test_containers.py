@@ -21,7 +21,7 @@ import pytest
 
 from skerry.base import Conflict, NotAvailable
 from skerry.host import cgroups, process
-from skerry.host.checkpoint_view import show_checkpoints
+from skerry.host.box_views import View, show
 from skerry.host.containers import Containers
 from skerry.host.seam import BoxLimits, BoxStart, Running
 
@@ -68,7 +68,7 @@ class Boxes:
         start = BoxStart(name, 1 + len(name), f"host-{name}", limits)
         checkpoints = str(disk.with_name("checkpoints"))
         first = self.containers.start(start, str(disk), checkpoints)
-        show_checkpoints(checkpoints, first.init_pid)
+        show(self.views(checkpoints), first.init_pid)
         return first
 
     def request(self, probe: str, name: str, *, value: bool) -> str:

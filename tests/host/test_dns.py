@@ -244,6 +244,25 @@ def test_a_box_over_its_limit_leaves_the_others_theirs(run: Run):
     assert arrived == 3
 
 
+def test_boxes_that_ask_all_they_may_leave_room_for_another_one(run: Run):
+    limits = DnsLimits(in_flight_max=10, in_flight_per_box_max=5)
+
+    def only_one(query: bytes) -> list[bytes]:
+        return honest(query) if b"example" in query else []
+
+    async def ask() -> bytes:
+        server = datagram_server(only_one)
+        async with server as resolver, forwarder(resolver, limits=limits) as port:
+            with contextlib.ExitStack() as clients:
+                for number in range(3, 6):
+                    greedy = clients.enter_context(client(f"127.7.0.{number}", port))
+                    for _ in range(20):
+                        greedy.send(QUERY.replace(b"example", b"nowhere"))
+                return await asked_by_datagram(port)
+
+    assert run(ask()) == ANSWER
+
+
 def test_a_box_asks_only_so_often(run: Run):
     limits = DnsLimits(queries_per_second_per_box_max=0)
 

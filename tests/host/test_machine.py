@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from skerry.base import Invalid
-from skerry.host.machine import LinuxMachine, slots_of
+from skerry.host.machine import LinuxMachine
 from skerry.host.seam import BoxLimits, BoxStart, Machine
+from skerry.host.slots import slots_of
 from skerry.testing import MachineContract, SimulatedMachine, World
 from skerry.testing.contract import BOX, Given
 from skerry.testing.small_disk import build_small_disk

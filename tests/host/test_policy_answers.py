@@ -14,6 +14,7 @@ from skerry.host.policy_answers import (
     asked_name,
     asked_type,
     read_answer,
+    shown_name,
 )
 from tests.host.names import AAAA, ANY, CNAME, HTTPS, A, answer, encoded, question, record
 
@@ -33,6 +34,24 @@ def given_by(*records: bytes, asked: str = "a.org") -> tuple[tuple[IPv4Address, 
 def test_the_name_and_the_type_of_a_question_are_read():
     assert asked_name(query_of("WWW.Example.org", 28)) == "www.example.org"
     assert asked_type(query_of("a.org", 28)) == 28
+
+
+def test_a_name_is_shown_with_its_odd_letters_as_numbers():
+    sent = question("a").replace(b"\1a\0", b"\4A b.\3org\0")
+    query = read_query(sent)
+    assert query is not None
+
+    assert asked_name(query) is None
+    assert shown_name(query) == r"a\032b\046.org"
+
+
+@pytest.mark.parametrize("target", [23, 25])
+def test_a_name_that_points_to_itself_or_further_is_malformed(target: int):
+    # The record begins at 23; at 25 its type, of which the first byte could be the end of a name.
+    odd = b"\xc0" + bytes([target]) + struct.pack(">HHIH", 0, 1, 300, 0)
+
+    with pytest.raises(Malformed):
+        given_by(odd)
 
 
 def test_a_question_of_another_class_has_no_type():

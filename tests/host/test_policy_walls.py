@@ -127,6 +127,30 @@ def test_other_resolvers_are_refused_even_at_an_allowed_address(machine: Machine
             asked_directly(box, CODE)
 
 
+def test_it_is_told_why_a_resolver_at_an_allowed_address_is_closed(machine: Machine):
+    box = held_box(machine, "code.example")
+
+    with answering(machine, NAMES):
+        ask(box, "code.example")
+        box.refusal(CODE, 853)
+
+        noted = refused(machine, "packet")
+    why = "other resolvers are closed to boxes with a policy"
+    assert noted == [("code.example", CODE, "tcp", 853, why)]
+
+
+def test_a_name_that_no_host_has_is_refused_and_noted(machine: Machine):
+    machine.network.set_policy("box_2", 2, denying("evil.example"))
+    odd = names.question("x").replace(b"\1x\0", b"\4a b.\0")
+    query = read_query(odd)
+    assert query is not None
+
+    assert machine.network.walls.screen("10.213.0.2", query) is not None
+
+    (found,) = machine.network.refusals("box_2")
+    assert (found.name, found.rule) == (r"a\032b\046", None)
+
+
 def test_pings_reach_only_what_a_name_led_to(machine: Machine):
     box = held_box(machine, "code.example")
     ping = box.socket(socket.SOCK_DGRAM, socket.IPPROTO_ICMP)

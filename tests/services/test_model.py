@@ -8,8 +8,8 @@ from skerry.services.model import (
     check_name,
     check_spec,
     failures_after,
-    in_order,
     restart_delay_ns,
+    with_needs,
 )
 
 SECOND_NS = 10**9
@@ -22,7 +22,16 @@ def needing(*names: str) -> ServiceSpec:
 def test_each_starts_after_what_it_needs() -> None:
     specs = {"web": needing("db", "cache"), "db": needing(), "cache": needing("db"), "a": needing()}
 
-    assert in_order(specs) == ["a", "db", "cache", "web"]
+    assert with_needs(specs, "web") == ["db", "cache", "web"]
+    assert with_needs(specs, "a") == ["a"]
+
+
+def test_a_need_that_was_deleted_is_the_trouble_of_who_needs_it_alone() -> None:
+    specs = {"web": needing("db"), "other": needing()}
+
+    assert with_needs(specs, "other") == ["other"]
+    with pytest.raises(Invalid, match="web needs 'db'"):
+        with_needs(specs, "web")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +39,7 @@ def test_each_starts_after_what_it_needs() -> None:
 )
 def test_circles_and_unknown_needs_are_refused(specs: dict[str, ServiceSpec]) -> None:
     with pytest.raises(Invalid) as caught:
-        in_order(specs)
+        with_needs(specs, "a")
     assert caught.value.code == "bad_needs"
 
 

@@ -5,9 +5,10 @@ an *edge* is the application behind one listening socket. Decides nothing: the d
 """
 
 from skerry.api.app import build, operations
+from skerry.api.inside import InsideDoors
 from skerry.api.limits import Limits
 from skerry.api.openapi import document
 from skerry.api.routing import Services
 from skerry.api.server import serve
 
-__all__ = ["Limits", "Services", "build", "document", "operations", "serve"]
+__all__ = ["InsideDoors", "Limits", "Services", "build", "document", "operations", "serve"]

@@ -15,6 +15,7 @@ import httptools
 import msgspec
 import uvicorn
 import websockets.http11
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -357,3 +358,27 @@ def is_lost(connection: socket.socket) -> bool:
     if state == _TCP_CLOSE:  # asyncio does not look while it holds the peer back
         return True
     return silent_ms > _SILENT_MS_MAX and (unacknowledged > 0 or probes > _PROBES_MAX)
+
+
+def config_of(application: ASGIApp, limits: Limits) -> uvicorn.Config:
+    """Return how an application is served on each connection."""
+    config = uvicorn.Config(
+        application,
+        interface="asgi3",
+        http="httptools",
+        ws=WebSocketProtocol,
+        # No pings: a client that does not read for a while answers none, and `| less` must not end
+        # an exec. Who is gone is found by what TCP tells.
+        ws_ping_interval=None,
+        # Compression costs more time than the networks that commands run over.
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        log_level="critical",  # what goes wrong here the edge has told already
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=max(1, limits.idle_wait_ns // 10**9),
+    )
+    config.load()
+    return config

@@ -9,7 +9,6 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
 from uvicorn.server import ServerState
 
 from skerry.api.edge import Edge
@@ -17,8 +16,8 @@ from skerry.api.limits import Limits
 from skerry.api.protocol import (
     HttpProtocol,
     Unfinished,
-    WebSocketProtocol,
     allow_long_request_lines,
+    config_of,
     is_lost,
 )
 from skerry.host.listener import forget_unix, listen_tcp, listen_unix, url_of
@@ -58,7 +57,7 @@ async def serve(
     factories = [
         functools.partial(
             HttpProtocol,
-            _config(edge, limits),
+            config_of(edge, limits),
             state,
             limits,
             edge.clock,
@@ -109,26 +108,3 @@ async def _end(state: ServerState) -> None:
             task.cancel()
     for connection in list(state.connections):
         connection.transport.abort()
-
-
-def _config(edge: Edge, limits: Limits) -> uvicorn.Config:
-    config = uvicorn.Config(
-        edge,
-        interface="asgi3",
-        http="httptools",
-        ws=WebSocketProtocol,
-        # No pings: a client that does not read for a while answers none, and `| less` must not end
-        # an exec. Who is gone is found by what TCP tells.
-        ws_ping_interval=None,
-        # Compression costs more time than the networks that commands run over.
-        ws_per_message_deflate=False,
-        lifespan="off",
-        log_config=None,
-        log_level="critical",  # what goes wrong here the edge has told already
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=max(1, limits.idle_wait_ns // 10**9),
-    )
-    config.load()
-    return config

@@ -200,7 +200,8 @@ async def _log_events(
 
 def _events_of(piece: bytes, since_ms: int) -> list[bytes]:
     found: list[bytes] = []
-    for line in piece.decode("utf-8", "backslashreplace").splitlines():
+    # By this alone: what a service prints holds much else that Python takes for the end of a line.
+    for line in piece.decode("utf-8", "backslashreplace").split("\n"):
         moment, _, rest = line.partition(" [")
         stream, _, text = rest.partition("] ")
         if stream not in _STREAMS:

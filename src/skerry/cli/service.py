@@ -17,7 +17,7 @@ def declare_service(parser: Parser) -> None:
     stop = parser.command("stop", "End a service; it stays ended until it is started", _stop)
     restart = parser.command("restart", "End a service and start it", _restart)
     signal = parser.command("signal", "Send a signal to a service", _signal)
-    delete = parser.command("delete", "End a service and forget it", _delete)
+    delete = parser.command("delete", "End a service and forget it, its log too", _delete)
     for below in (create, listing, info, start, stop, restart, signal, delete):
         below.argument("box", metavar="BOX", help="the box")
     for below in (create, info, start, stop, restart, signal, delete):
@@ -153,7 +153,7 @@ async def _delete(options: argparse.Namespace) -> int:
     async with connect(options) as cloud:
         await cloud.box(options.box).services.delete(options.name)
     if not options.json:
-        say(f"Deleted {options.name}. Its log stays until the box is gone.")
+        say(f"Deleted {options.name}, and its log.")
     return 0
 
 

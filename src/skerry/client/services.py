@@ -43,7 +43,7 @@ class Services:
         http_port: int | None = None,
         ready_path: str | None = None,
     ) -> None:
-        """Make or change a service, and start it.
+        """Make or change a service, and start it. argv: the command, through no shell.
 
         Raises Invalid(bad_name, bad_service, bad_needs), Conflict(http_port_taken), LimitReached.
         """
@@ -72,7 +72,7 @@ class Services:
         await self._calls.tell("POST", self._path("signal"), body=body)
 
     async def delete(self, name: str) -> None:
-        """End it and forget it; its log stays until the box is gone."""
+        """End it and forget it, its log too."""
         await self._calls.tell("DELETE", self._path(name))
 
     def logs(

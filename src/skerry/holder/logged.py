@@ -31,18 +31,21 @@ class Logged:
         self.start()
 
     def start(self) -> None:
-        """Have a pump on the pipes."""
+        """Have a pump on the pipes; where there can be none now, another one is due later."""
         request = self._request
         self.due_at_ns = None
         self._started_at_ns = time.monotonic_ns()
-        os.makedirs(request.log_directory, mode=0o700, exist_ok=True)
-        self._pid = fork_pump(
-            request.log_directory,
-            request.log_name,
-            self._outputs,
-            bytes_max=request.log_bytes_max,
-            files_max=request.log_files_max,
-        )
+        try:
+            self._pid = fork_pump(
+                request.log_directory,
+                request.log_name,
+                self._outputs,
+                bytes_max=request.log_bytes_max,
+                files_max=request.log_files_max,
+            )
+        except OSError:  # no process to be had, which must not end the service
+            self.due_at_ns = self._started_at_ns + _PAUSE_NS
+            return
         self.pidfd = os.pidfd_open(self._pid)
 
     def reap(self) -> None:
@@ -50,10 +53,13 @@ class Logged:
         os.waitpid(self._pid, 0)
         os.close(self.pidfd)
         self.pidfd = -1
-        self.due_at_ns = max(time.monotonic_ns(), self._started_at_ns + _PAUSE_NS)
+        if self._outputs:
+            self.due_at_ns = max(time.monotonic_ns(), self._started_at_ns + _PAUSE_NS)
 
     def let_go(self) -> None:
         """Leave the pipes to the pump: nobody of ours writes to them any more."""
+        if self.pidfd < 0:  # what the last one left lies in them
+            self.start()
         self.due_at_ns = None
         for end in self._outputs:
             os.close(end)

@@ -12,8 +12,11 @@ import time
 
 from skerry.holder.log_file import LogFile, stamp
 
-_READ_BYTES = 1 << 18
+# As much as a pipe has. A line is one read longer than what is kept of it at most, and readers of
+# logs count on that.
+_READ_BYTES = 64 * 1024
 _LINE_BYTES_MAX = 64 * 1024  # a longer line is broken
+_NICE = 10  # a flood is written in time that nobody else wants
 
 
 class Pump:
@@ -64,6 +67,7 @@ def fork_pump(
 ) -> int:
     """Fork a pump for outputs (descriptor: name of the stream); return its pid.
 
+    It ends at once where the directory is not there: then the box is gone, and its logs with it.
     `<directory>/<name>.pid` names it: SIGHUP has it open its file anew, as log rotators want.
     """
     pid = os.fork()
@@ -85,7 +89,9 @@ def _live(
     with open(f"{path}.tmp", "w", encoding="ascii") as file:
         file.write(f"{os.getpid()}\n")
     os.rename(f"{path}.tmp", path)
+    os.nice(_NICE)
     Pump(log, outputs).run()
+    log.close()
     os._exit(0)
 
 

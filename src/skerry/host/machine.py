@@ -10,15 +10,17 @@ import functools
 import gc
 import os
 import shutil
+import socket
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from skerry.base import Invalid, SkerryError
+from skerry.base import SkerryError
 from skerry.host import (
     box_socket,
+    box_views,
     freezer,
     image_build,
     image_import,
@@ -27,15 +29,14 @@ from skerry.host import (
     port_probe,
     service_log,
 )
-from skerry.host.checkpoint_view import show_checkpoints
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets
 from skerry.host.identity import write_identity
+from skerry.host.inside import Insides
 from skerry.host.listener import listen_problem
 from skerry.host.listening import listening_ports
 from skerry.host.network import Network
-from skerry.host.network_plan import network_plan
 from skerry.host.policy_log import Refusal
 from skerry.host.policy_rules import NetworkPolicy
 from skerry.host.policy_service import serve_policies
@@ -57,6 +58,7 @@ from skerry.host.seam import (
     SessionState,
 )
 from skerry.host.sessions import Sessions
+from skerry.host.slots import slots_of
 
 
 @contextlib.contextmanager
@@ -69,22 +71,6 @@ def suppress_code(code: str) -> Generator[None]:
             raise
 
 
-def slots_of(instance: str, network: str, network_allow: Sequence[str], ids_base: int) -> int:
-    """Return the last slot that has an address and ids, before anything is made of the settings.
-
-    Raises Invalid(bad_instance, bad_network, bad_ids).
-    """
-    plan = network_plan(instance, network, network_allow, connections_max=1)
-    if not _IDS_BASE_MIN <= ids_base <= _IDS_END - 100 * _IDS_PER_BOX:
-        raise Invalid(
-            "bad_ids",
-            f"--ids-base {ids_base} leaves boxes no ids of their own. Use a number from "
-            f"{_IDS_BASE_MIN} (below are the machine's own users) to 4000000000.",
-        )
-    by_ids = (_IDS_END - ids_base) // _IDS_PER_BOX - 1
-    return min(plan.network.num_addresses - 2, by_ids)  # the network's last is for broadcasts
-
-
 def _leave(containers: Containers, rules: Network | None) -> None:
     """Take back what a start made that failed later; boxes that run keep what they need."""
     running = containers.running()
@@ -95,9 +81,6 @@ def _leave(containers: Containers, rules: Network | None) -> None:
             rules.close()
 
 
-_IDS_PER_BOX = 1 << 16
-_IDS_BASE_MIN = 1 << 17
-_IDS_END = (1 << 32) - 2  # the last but one means "no change" in many calls
 # Enough that a slow snapshot of one box holds up no other; each thread costs little when idle.
 _THREADS = 32
 
@@ -110,6 +93,7 @@ class LinuxMachine:
     containers: Containers
     network: Network
     session_host: Sessions
+    insides: Insides
     name_sockets: DnsSockets
     apt_mirror: str | None
     slot_last: int
@@ -161,6 +145,7 @@ class LinuxMachine:
             network=rules,
             name_sockets=name_sockets,
             session_host=sessions,
+            insides=Insides(str(run_directory / "inside")),
             apt_mirror=apt_mirror,
             slot_last=slot_last,
             slot_users={},
@@ -232,6 +217,7 @@ class LinuxMachine:
         await asyncio.to_thread(
             shutil.rmtree, self.session_host.log_directory(box_id), ignore_errors=True
         )
+        self.insides.forget(box_id)
 
     async def disks(self) -> Mapping[str, BoxDisk]:
         """Implement the seam."""
@@ -336,16 +322,28 @@ class LinuxMachine:
             self.slot_users[start.slot] = start.box_id
         running = self.containers.start(start, disk, checkpoints)
         try:
-            show_checkpoints(checkpoints, running.init_pid)
+            box_views.show(self._views(start.box_id, checkpoints), running.init_pid)
             self.network.attach(running.init_pid, start.slot, start.box_id)
         except SkerryError:
-            self.containers.stop(start.box_id, 0)
+            self._stop(start.box_id, 0)
             raise
         return running
 
+    def _views(self, box_id: str, checkpoints: str) -> list[box_views.View]:
+        logs = self.session_host.log_directory(box_id)
+        return self.insides.views(box_id, checkpoints, logs)
+
     async def stop(self, box_id: str, grace_ns: int) -> None:
         """Implement the seam."""
-        await asyncio.to_thread(self.containers.stop, box_id, grace_ns)
+        await asyncio.to_thread(self._stop, box_id, grace_ns)
+
+    def _stop(self, box_id: str, grace_ns: int) -> None:
+        self.containers.stop(box_id, grace_ns)
+        self.insides.remove(box_id)
+
+    def listen_inside(self, box_id: str) -> socket.socket:
+        """Implement the seam."""
+        return self.insides.listen(box_id)  # a few short calls: a thread would take longer to begin
 
     async def running(self) -> Mapping[str, Running]:
         """Implement the seam."""
@@ -421,6 +419,7 @@ class LinuxMachine:
         self.slot_users.update(boxes)
         await asyncio.to_thread(self.containers.sweep)
         await asyncio.to_thread(self.network.sweep, list(boxes))
+        await asyncio.to_thread(self.insides.sweep, frozenset(boxes.values()))
         await self.tidy()
 
     async def tidy(self) -> None:
@@ -434,6 +433,7 @@ class LinuxMachine:
     async def set_policy(self, box_id: str, slot: int, policy: NetworkPolicy | None) -> None:
         """Implement the seam."""
         await asyncio.to_thread(self.network.set_policy, box_id, slot, policy)
+        await asyncio.to_thread(self.insides.show_policy, box_id, policy)
 
     async def refusals(self, box_id: str, since_ns: int) -> Sequence[Refusal]:
         """Implement the seam."""

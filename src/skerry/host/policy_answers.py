@@ -70,6 +70,12 @@ def asked_name(query: Query) -> str | None:
     return b".".join(labels).decode("ascii")
 
 
+def shown_name(query: Query) -> str:
+    """Return the name of any question for a person to read, odd letters as numbers (RFC 1035, 5.1)."""
+    labels = _labels(query.question, 0)[0]
+    return ".".join("".join(map(_shown, label)) for label in labels)
+
+
 def asked_type(query: Query) -> int | None:
     """Return the type of a question of the internet's class, None if it is of another."""
     kind, of_class = struct.unpack(">HH", query.question[-4:])
@@ -118,10 +124,14 @@ def _labels(message: bytes, position: int) -> tuple[tuple[bytes, ...], int]:
     labels: list[bytes] = []
     after: int | None = None
     pointers = size = 0
+    begin = position
     while length := message[position]:
         if length & _POINTER == _POINTER:
             after = position + 2 if after is None else after
             position = (length & 0x3F) << 8 | message[position + 1]
+            if position >= begin:
+                raise Malformed("a name points to what does not come before it")
+            begin = position
             pointers += 1
         elif length & _POINTER:
             raise Malformed("a name has a part of an unknown kind")
@@ -132,3 +142,7 @@ def _labels(message: bytes, position: int) -> tuple[tuple[bytes, ...], int]:
         if pointers > _POINTERS_MAX or size > _NAME_BYTES_MAX:
             raise Malformed("a name has no end")
     return tuple(labels), position + 1 if after is None else after
+
+
+def _shown(letter: int) -> str:
+    return chr(letter) if letter in _PLAIN else f"\\{letter:03d}"

@@ -29,6 +29,9 @@ _LOG_BYTES = 64
 # The chain that is made last: where it is, all are.
 LAST_CHAIN = "refuse"
 
+# Where names are answered, plainly and over TLS: by nobody but ourselves, at whatever address.
+RESOLVER_PORTS = (53, 853)
+
 _COMMENT_CHARACTERS_MAX = 127  # of libnftables; the kernel takes more
 
 _STANDING_WALL = re.compile(
@@ -60,7 +63,7 @@ add rule inet {table} box_{slot} ct state established return comment "{note}"
 add rule inet {table} box_{slot} ct state related meta l4proto icmp return
 add rule inet {table} box_{slot} ip daddr {gateway} udp dport 53 return
 add rule inet {table} box_{slot} ip daddr {gateway} tcp dport 53 return
-add rule inet {table} box_{slot} meta l4proto {{ tcp, udp }} th dport != {{ 53, 853 }} ip daddr @allowed_{slot} return
+add rule inet {table} box_{slot} meta l4proto {{ tcp, udp }} th dport != {{ {resolver_ports} }} ip daddr @allowed_{slot} return
 add rule inet {table} box_{slot} meta l4proto != {{ tcp, udp }} ip daddr @allowed_{slot} return
 {log}add rule inet {table} box_{slot} counter goto refuse
 {given}add element inet {table} unsettled {{ "{link}" }}
@@ -107,6 +110,7 @@ def wall(plan: NetworkPlan, note: WallNote, given: Sequence[Element], *, log: bo
         slot=slot,
         size=_ADDRESSES_MAX,
         gateway=plan.gateway,
+        resolver_ports=", ".join(map(str, RESOLVER_PORTS)),
         link=plan.link_name(slot),
         note=f"{note.box_id} {note.digest}",
         log=logged if log else "",

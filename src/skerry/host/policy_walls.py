@@ -114,7 +114,8 @@ class Walls:
         """Put a policy in force for the box of that slot, in one step; None or no rules open it.
 
         Connections to addresses that no allowed name led to are cut before this returns. A policy
-        that is in force already changes nothing. Takes 10 to 30 ms. Raises
+        that is in force already changes nothing. Takes 10 to 30 ms, 110 where the box was given
+        thousands of addresses. Raises
         NotAvailable(network_unavailable), OSError; repeating it then finishes what was begun.
         """
         with self._turn:
@@ -234,6 +235,9 @@ class Walls:
             return failure(query, Rcode.SERVER_FAILURE)
         name = policy_answers.asked_name(query)
         if name is None:
+            text = "no host has a name with these letters"
+            shown = policy_answers.shown_name(query)
+            self._note(wall, Refusal(kind="name", name=shown, rule_text=text))
             return failure(query, Rcode.REFUSED)
         decision = wall.index.decide(name)
         if not decision.allowed:
@@ -345,6 +349,8 @@ class Walls:
             rule, text = decision.rule, decision.text
             if decision.allowed:
                 text = "the time for which a name led here is over; ask for it again"
+                if packet.port in policy_table.RESOLVER_PORTS:
+                    text = "other resolvers are closed to boxes with a policy"
         refusal = Refusal(
             kind="packet", name=name or None, address=str(address), protocol=packet.protocol,
             port=packet.port, rule=rule, rule_text=text,

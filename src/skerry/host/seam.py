@@ -8,6 +8,7 @@ something first remove a half made one, those that remove something accept that 
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from socket import socket
 from typing import Literal, Protocol, TypeAlias
 
 from skerry.host.policy_log import Refusal
@@ -341,6 +342,14 @@ class Machine(Protocol):
         """Return the boxes that run now, by box id."""
         ...
 
+    def listen_inside(self, box_id: str) -> socket:
+        """Return a listening Unix socket that a running box finds at `/.skerry/api.sock`.
+
+        It takes the place of an earlier one; no other box can reach it. Raises OSError, which
+        where the box does not run is FileNotFoundError.
+        """
+        ...
+
     async def freeze(self, box_id: str) -> None:
         """Stop every process of a running box where it is; its memory stays.
 
@@ -432,7 +441,7 @@ class Machine(Protocol):
     def service_log(
         self, box_id: str, name: str, *, lines: int, follow: bool
     ) -> AsyncIterator[bytes]:
-        """Yield the last lines of a service's log in pieces; follow: then what comes, for ever."""
+        """Yield the last lines of a service's log in pieces; follow: then what comes, to its end."""
         ...
 
     async def delete_service_log(self, box_id: str, name: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import os
+import select
 import zlib
 from collections.abc import AsyncIterator
 
@@ -11,12 +12,13 @@ from skerry.holder.log_file import archives
 
 LINES_MAX = 100_000
 _LOOK_EVERY_S = 0.1
+_PUMP_END_MS_MAX = 5000
 _BLOCK_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
 
 
 async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> AsyncIterator[bytes]:
-    """Yield pieces of whole lines: the last so many, then, if follow, all that come, for ever.
+    """Yield pieces of whole lines: the last so many, then, if follow, all until the log is deleted.
 
     A file that was put aside is read to its end first; who reads so slowly that another one is put
     aside meanwhile misses that. No log yet: nothing, until there is one.
@@ -38,6 +40,8 @@ async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> As
                 while file >= 0 and (rest := await asyncio.to_thread(_whole_lines, file)):
                     yield rest
                 following = _open(path)
+                if following < 0 and file >= 0 and os.fstat(file).st_nlink == 0:
+                    return
                 if following >= 0:
                     _close(file)
                     file = following
@@ -46,11 +50,30 @@ async def read_log(directory: str, name: str, *, lines: int, follow: bool) -> As
 
 
 def delete_log(directory: str, name: str) -> None:
-    """Delete a service's log and the older files of it, as far as they are there."""
+    """Delete a service's log and the older files of it, as far as they are there.
+
+    The service has ended; waits until what it said last is written.
+    """
+    _wait_for_pump(f"{directory}/{name}.pid")
     with contextlib.suppress(FileNotFoundError):
         for file in (f"{name}.log", f"{name}.pid", *archives(directory, name)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{directory}/{file}")
+
+
+def _wait_for_pump(path: str) -> None:
+    try:
+        with open(path, encoding="ascii") as file:
+            pump = os.pidfd_open(int(file.read()))
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        return
+    try:
+        # Where the pump was killed the number may be another's by now: hence the limit.
+        poll = select.poll()
+        poll.register(pump, select.POLLIN)
+        poll.poll(_PUMP_END_MS_MAX)
+    finally:
+        os.close(pump)
 
 
 def _open(path: str) -> int:
@@ -93,7 +116,11 @@ def _unpacked(path: str) -> bytes:
             return file.read()
     except FileNotFoundError:  # compressed or dropped in this moment
         return b"" if path.endswith(".gz") else _unpacked(f"{path}.gz")
-    except (OSError, EOFError, zlib.error):  # the disk broke, or the machine fell while it was written
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+    ):  # the disk broke, or the machine fell while it was written
         return b""
 
 
@@ -135,8 +162,9 @@ def _whole_lines(file: int) -> bytes:
 
 
 def _is_aside(file: int, path: str) -> bool:
-    """Tell whether path is another file by now: the open one was renamed, and gets no more."""
+    """Tell whether path is another file by now: the open one was renamed or deleted."""
+    status = os.fstat(file)
     try:
-        return not os.path.samestat(os.fstat(file), os.stat(path))
+        return not os.path.samestat(status, os.stat(path))
     except FileNotFoundError:
-        return False
+        return status.st_nlink == 0

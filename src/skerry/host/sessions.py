@@ -29,6 +29,7 @@ from skerry.holder.kernel import SIGKILL, SIGNALS
 from skerry.holder.request import Request
 from skerry.host import cgroups
 from skerry.host.containers import BoxEntry
+from skerry.host.data_errors import writing_to
 from skerry.host.holder_connection import HolderConnection, call, connect, no_such_session
 from skerry.host.seam import ExecSpec, Exit, Output, SessionState
 from skerry.host.session_sweep import bury_if_dead, sweep
@@ -111,13 +112,17 @@ class Sessions:
 
         Raises NotFound(command_not_found), Invalid(command_not_runnable, bad_directory, bad_user,
         arguments_too_long, bad_argument), Conflict(box_not_running, box_frozen, session_exists),
-        LimitReached(processes_limit, sessions_limit), NotAvailable(exec_not_available, machine_busy,
-        terminal_unavailable, exec_timed_out, exec_failed).
+        LimitReached(processes_limit, sessions_limit, data_full), NotAvailable(exec_not_available,
+        machine_busy, terminal_unavailable, exec_timed_out, exec_failed, data_unwritable).
         """
         request = _request(
             self._directory, self._logs, box_id, entry, session_id, spec, self._rules
         )
         self._check_room(box_id)
+        if spec.log is not None:
+            # Not by who writes it: that may outlive the box, whose logs are gone for good then.
+            with writing_to(self._logs):
+                os.makedirs(self.log_directory(box_id), mode=0o755, exist_ok=True)
         # A zygote that is killed takes with it the requests that no holder has taken yet.
         link = await self._begin(request) or await self._begin(request)
         if link is None:

@@ -1,4 +1,4 @@
-"""What a service is, in which order services start, and when one that ended is started again. Pure."""
+"""What a service is, what starts before it, and when one that ended is started again. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -96,31 +96,31 @@ def check_spec(spec: ServiceSpec, name: str, others: Mapping[str, ServiceSpec]) 
                 f"another service already has an HTTP port configured: {taken[0]!r}. Delete it, or "
                 "leave the port out.",
             )
-    in_order({**others, name: spec})
+    with_needs({**others, name: spec}, name)
 
 
-def in_order(specs: Mapping[str, ServiceSpec]) -> list[str]:
-    """Return the names so that each stands after what it needs, else in the order of names.
+def with_needs(specs: Mapping[str, ServiceSpec], name: str) -> list[str]:
+    """Return name and all that it needs, each after what it needs itself.
 
-    Raises Invalid(bad_needs) for a circle, or a need that is not there.
+    Raises Invalid(bad_needs) for a circle, or a need that is not there. What others need, which may
+    have been deleted since, does not matter.
     """
     done: list[str] = []
     under_way: set[str] = set()
 
-    def visit(name: str, asked_by: str) -> None:
-        if name in done:
+    def visit(each: str, asked_by: str) -> None:
+        if each in done:
             return
-        if name not in specs:
-            raise Invalid("bad_needs", f"{asked_by} needs {name[:80]!r}, which is no service here.")
-        if name in under_way:
-            raise Invalid("bad_needs", f"{name} needs itself, by way of {asked_by}.")
-        under_way.add(name)
-        for need in sorted(specs[name].needs):
-            visit(need, name)
-        done.append(name)
+        if each not in specs:
+            raise Invalid("bad_needs", f"{asked_by} needs {each[:80]!r}, which is no service here.")
+        if each in under_way:
+            raise Invalid("bad_needs", f"{each} needs itself, by way of {asked_by}.")
+        under_way.add(each)
+        for need in sorted(specs[each].needs):
+            visit(need, each)
+        done.append(each)
 
-    for name in sorted(specs):
-        visit(name, name)
+    visit(name, name)
     return done
 
 

@@ -1,15 +1,14 @@
 """The verbs of services: put, delete, start, stop, restart, signal, list, logs."""
 
-import asyncio
-import contextlib
-import dataclasses
-import signal as signals
-from collections.abc import AsyncIterator
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 from skerry import boxes as boxes_domain
 from skerry.base import Conflict, LimitReached, NotFound
+from skerry.boxes import Boxes
 from skerry.services import store
-from skerry.services.keepers import Services, keep
+from skerry.services.keepers import GRACE_NS, Services, end, keep, settle
 from skerry.services.model import (
     SERVICES_MAX,
     Service,
@@ -17,8 +16,27 @@ from skerry.services.model import (
     ServiceState,
     check_name,
     check_spec,
-    in_order,
+    with_needs,
 )
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Verb = Callable[Concatenate[Services, str, _P], Awaitable[_T]]
+
+
+def _in_turn(verb: _Verb[_P, _T]) -> _Verb[_P, _T]:
+    """Make verb one at a time for a box, and go on to its end although its caller hangs up."""
+
+    @functools.wraps(verb)
+    async def run(services: Services, box: str, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        @boxes_domain.whole
+        async def work(boxes: Boxes) -> _T:
+            async with services.turns.of(boxes.find(box).box_id):
+                return await verb(services, box, *args, **kwargs)
+
+        return await work(services.boxes)
+
+    return run
 
 
 def list_services(services: Services, box: str) -> list[tuple[Service, ServiceState]]:
@@ -35,12 +53,13 @@ def find(services: Services, box: str, name: str) -> tuple[Service, ServiceState
     raise NotFound("service_not_found", f"{box} has no service {name[:80]!r}.")
 
 
+@_in_turn
 async def put(services: Services, box: str, name: str, spec: ServiceSpec) -> bool:
     """Give a box a service, in place of the one of that name, and start it.
 
-    Returns False where it has that service already and it is to run: nothing is done then. Raises
-    NotFound(box_not_found), Invalid(bad_name, bad_service, bad_needs), Conflict(http_port_taken),
-    LimitReached(services_limit).
+    Returns False where it has that service already and it is to run: then it is started if it
+    waits to be, and no more is done. Raises NotFound(box_not_found), Invalid(bad_name, bad_service,
+    bad_needs), Conflict(http_port_taken), LimitReached(services_limit), and what waking raises.
     """
     box_id = services.boxes.find(box).box_id
     check_name(name)
@@ -53,73 +72,68 @@ async def put(services: Services, box: str, name: str, spec: ServiceSpec) -> boo
     if len(there) >= SERVICES_MAX:
         raise LimitReached("services_limit", f"A box has at most {SERVICES_MAX} services.")
     if before is not None:
-        await _end(services, before, _GRACE_NS)
+        await end(services, before, GRACE_NS)
     service = Service(
         box_id=box_id, name=name, spec=spec, wanted=True,
         created_at_ns=services.boxes.clock.now_ns(),
     )  # fmt: skip
-    await services.boxes.database.write(lambda c: store.put(c, service))
-    services.tell_changed(service.box_id)
+    try:
+        await services.boxes.database.write(lambda c: store.put(c, service))
+    except BaseException:
+        settle(services, box_id)  # the former one, which is what stays
+        raise
+    services.tell_changed(box_id)
     await _start(services, box, name)
     return True
 
 
-_GRACE_NS = 10 * 10**9
-
-
+@_in_turn
 async def delete(services: Services, box: str, name: str) -> None:
-    """End a service and forget it; its log stays. Raises NotFound(service_not_found)."""
+    """End a service and forget it, its log too. Raises NotFound(box_not_found, service_not_found)."""
     service, _ = find(services, box, name)
-    await _end(services, service, _GRACE_NS)
-    services.keepers.pop((service.box_id, name), None)
+    await _want(services, [service], wanted=False)
+    await end(services, service, GRACE_NS)
+    await services.boxes.machine.delete_service_log(service.box_id, name)
     await services.boxes.database.write(lambda c: store.delete(c, service.box_id, name))
     services.tell_changed(service.box_id)
 
 
+@_in_turn
 async def start(services: Services, box: str, name: str) -> None:
     """Start a service and what it needs, in a box that is woken; from now on it is to run.
 
-    Raises NotFound(box_not_found, service_not_found), and what waking raises.
+    Raises NotFound(box_not_found, service_not_found), Invalid(bad_needs), and what waking raises.
     """
-    find(services, box, name)
     await _start(services, box, name)
 
 
 async def _start(services: Services, box: str, name: str) -> None:
-    found = {service.name: service for service, _ in list_services(services, box)}
-    wanted = _with_needs(found, name)
-    await _want(services, [found[each] for each in wanted], wanted=True)
+    box_id = find(services, box, name)[0].box_id
+    found = {service.name: service for service in services.of_box(box_id)}
+    needed = with_needs({each: service.spec for each, service in found.items()}, name)
+    wanted = [found[each] for each in needed]
+    await _want(services, wanted, wanted=True)
     async with boxes_domain.awake(services.boxes, box, "service"):
         for each in wanted:
-            keep(services, find(services, box, each)[0])
+            keep(services, each)
 
 
-def _with_needs(found: dict[str, Service], name: str) -> list[str]:
-    needed: set[str] = set()
-    pending = [name]
-    while pending:
-        each = pending.pop()
-        if each not in needed and each in found:
-            needed.add(each)
-            pending += found[each].spec.needs
-    order = in_order({each: service.spec for each, service in found.items()})
-    return [each for each in order if each in needed]
-
-
-async def stop(services: Services, box: str, name: str, grace_ns: int = _GRACE_NS) -> None:
+@_in_turn
+async def stop(services: Services, box: str, name: str, grace_ns: int = GRACE_NS) -> None:
     """End a service; it stays ended, whatever happens to its box, until it is started.
 
     Raises NotFound(box_not_found, service_not_found).
     """
     service, _ = find(services, box, name)
     await _want(services, [service], wanted=False)
-    await _end(services, service, grace_ns)
+    await end(services, service, grace_ns)
 
 
-async def restart(services: Services, box: str, name: str, grace_ns: int = _GRACE_NS) -> None:
+@_in_turn
+async def restart(services: Services, box: str, name: str, grace_ns: int = GRACE_NS) -> None:
     """End a service and start it. Raises NotFound(box_not_found, service_not_found)."""
     service, _ = find(services, box, name)
-    await _end(services, service, grace_ns)
+    await end(services, service, grace_ns)
     await _start(services, box, name)
 
 
@@ -152,23 +166,3 @@ async def _want(services: Services, which: list[Service], *, wanted: bool) -> No
             await services.boxes.database.write(
                 lambda c, s=service: store.set_wanted(c, s.box_id, s.name, wanted=wanted)
             )
-
-
-async def _end(services: Services, service: Service, grace_ns: int) -> None:
-    """End what a service's keeper keeps, and the keeper with it."""
-    keeper = services.keepers.get((service.box_id, service.name))
-    if keeper is None or keeper.task is None or keeper.task.done():
-        return
-    keeper.state.status = "stopping"
-    current = next((s for s in services.of_box(service.box_id) if s.name == service.name), service)
-    keeper.task.cancel()
-    await asyncio.gather(keeper.task, return_exceptions=True)
-    if current.session_id is not None:
-        with contextlib.suppress(NotFound):
-            await boxes_domain.end_session(
-                services.boxes, services.boxes.find_id(service.box_id).name, current.session_id,
-                signals.SIGTERM, grace_ns,
-            )  # fmt: skip
-    fresh = dataclasses.replace(keeper.state, status="stopped", pid=None, next_restart_at_ns=None)
-    keeper.state = fresh
-    keeper.task = None

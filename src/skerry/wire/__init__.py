@@ -53,6 +53,7 @@ from skerry.wire.files import (
     WatchEvent,
     Written,
 )
+from skerry.wire.inside import InsideInfo
 from skerry.wire.policy import Policy, RefusalShape
 from skerry.wire.proxying import Connect, Connected, OpenPort, PortClosed, PortList, PortOpened
 from skerry.wire.services import (
@@ -150,6 +151,7 @@ __all__ = [
     "Image",
     "ImageName",
     "ImportImage",
+    "InsideInfo",
     "KillEvent",
     "Limits",
     "LimitsHit",

@@ -1,8 +1,8 @@
-"""Lets a running box see its checkpoints, read-only, without letting anybody else near the pool.
+"""Lets a running box see directories of the host's, read-only, and nobody else near them.
 
-The box's own start-up cannot do this: it runs as the box's root, who may not enter the pool's
-directories, and nobody on the host may, since set-user-id programs of boxes lie there. So root on
-the host makes a mount that nobody has yet (owners shifted, read-only) and moves it into the box.
+The box's own start-up cannot do this: it runs as the box's root, who may not enter the directories
+of the pool or of the daemon, and nobody on the host may, since set-user-id programs of boxes lie
+there. So root on the host makes a mount that nobody has yet and moves it into the box.
 Numbers are those of `linux/mount.h`; the calls are in Linux 5.12 and later.
 """
 
@@ -10,11 +10,11 @@ import ctypes
 import errno
 import os
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from skerry.base import Conflict
 from skerry.host.rooted import held
-
-PLACE = "/.skerry/checkpoints"
 
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on all machines
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
@@ -24,6 +24,18 @@ _READ_ONLY, _NO_SUID, _NO_DEVICES, _SHIFTED = 0x1, 0x2, 0x4, 0x00100000
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A directory of the host's and where a box sees it, an absolute path without links.
+
+    shifted: its files belong to ids of the box, as on its disk; else to nobody in the box.
+    """
+
+    directory: str
+    place: str
+    shifted: bool
 
 
 class _Attributes(ctypes.Structure):
@@ -37,31 +49,45 @@ class _Attributes(ctypes.Structure):
     )
 
 
-def show_checkpoints(directory: str, init_pid: int) -> None:
-    """Mount directory at PLACE in the box whose first process is init_pid, unless it is there.
+def show(views: Sequence[View], init_pid: int) -> None:
+    """Mount views, in their order, in the box whose first process is init_pid; those not there yet.
 
     Raises Conflict(box_not_running), OSError where the kernel refuses.
     """
     try:
         with open(f"/proc/{init_pid}/mountinfo", "rb") as file:
-            if any(line.split(b" ")[4] == PLACE.encode() for line in file):
-                return
+            there = {line.split(b" ")[4] for line in file}
+        missing = [view for view in views if view.place.encode() not in there]
+        if not missing:
+            return
         users = os.open(f"/proc/{init_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
         with held(users):
             mounts = os.open(f"/proc/{init_pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-            with held(mounts), held(_detached(directory, users)) as tree:
-                _move_into(mounts, tree)
+            with held(mounts):
+                _show(missing, users, mounts)
     except (FileNotFoundError, ProcessLookupError):
         raise Conflict("box_not_running", "The box ended while it was started.") from None
 
 
-def _detached(directory: str, user_namespace: int) -> int:
-    """Return a mount of directory that lies nowhere yet."""
+def _show(views: Sequence[View], users: int, mounts: int) -> None:
+    trees: list[tuple[int, str]] = []
+    try:
+        for view in views:
+            trees.append((_detached(view, users), view.place))  # noqa: PERF401 - closed if one fails
+        _move_into(mounts, trees)
+    finally:
+        for tree, _ in trees:
+            os.close(tree)
+
+
+def _detached(view: View, user_namespace: int) -> int:
+    """Return a mount of a directory that lies nowhere yet."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
-    tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(directory), flags)
-    attributes = _Attributes(
-        set=_READ_ONLY | _NO_SUID | _NO_DEVICES | _SHIFTED, user_namespace=user_namespace
-    )
+    tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(view.directory), flags)
+    attributes = _Attributes(set=_READ_ONLY | _NO_SUID | _NO_DEVICES)
+    if view.shifted:
+        attributes.set |= _SHIFTED
+        attributes.user_namespace = user_namespace
     try:
         size = ctypes.c_size_t(ctypes.sizeof(attributes))
         _call(_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size)
@@ -71,7 +97,7 @@ def _detached(directory: str, user_namespace: int) -> int:
     return tree
 
 
-def _move_into(mounts: int, tree: int) -> None:
+def _move_into(mounts: int, trees: Sequence[tuple[int, str]]) -> None:
     failed: list[OSError] = []
 
     def work() -> None:
@@ -79,13 +105,14 @@ def _move_into(mounts: int, tree: int) -> None:
             # A thread that shares its root directory with others may not enter a mount namespace.
             _check(_libc.unshare(_CLONE_FS))
             _check(_libc.setns(mounts, _CLONE_NEWNS))
-            # Looked up in the box: whatever links the box has put there lead into the box.
-            _call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, PLACE.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
+            for tree, place in trees:
+                # Looked up in the box: whatever links the box has put there lead into the box.
+                _call(_MOVE_MOUNT, tree, b"", _AT_FDCWD, place.encode(), _MOVE_MOUNT_F_EMPTY_PATH)
         except OSError as error:
             failed.append(error)
 
     # Its own thread, which ends in that namespace: nothing of ours ever runs there again.
-    thread = threading.Thread(target=work, name="show-checkpoints")
+    thread = threading.Thread(target=work, name="box-views")
     thread.start()
     thread.join()
     if failed:
