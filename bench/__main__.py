@@ -2,6 +2,6 @@
 
 import sys
 
-from bench import boxes, dns
+from bench import boxes, dns, gateway, ssh
 
-sys.exit(boxes.main() or dns.main())
+sys.exit(boxes.main() or gateway.main() or dns.main() or ssh.main())

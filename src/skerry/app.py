@@ -30,6 +30,8 @@ from skerry.host.slots import slots_of
 
 DATABASE = "skerry.db"
 SOCKET = "admin.sock"
+# Where to reach what listens on all addresses.
+_NEAREST = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - nothing is bound to them here
 _SETTLE_NS_MAX = 60 * 10**9  # the unit in packaging/ gives a stop twice that
 
 Wrap = Callable[[Machine], Machine]
@@ -75,8 +77,11 @@ async def _run_parts(
     async with _first_error(), asyncio.TaskGroup() as group:
         tasks = [group.create_task(loop(context)) for loop in loops]
         tasks.append(group.create_task(machine.serve_names()))
+        tasks.append(group.create_task(api.InsideDoors(services).run()))
         if settings.gateway_listen:
             tasks.append(await _start_gateway(group, settings, services))
+        if settings.ssh_listen:
+            tasks.append(await _start_ssh(group, settings))
         await api.serve(
             public,
             private,
@@ -111,6 +116,18 @@ async def _start_gateway(
     )
     is_ready = asyncio.Event()
     task = group.create_task(doors.keep_gateway(steering, place, is_ready.set, _say))
+    await is_ready.wait()
+    return task
+
+
+async def _start_ssh(group: asyncio.TaskGroup, settings: Settings) -> asyncio.Task[None]:
+    """Return the task that keeps an SSH door, once that listens."""
+    host, _, port = settings.listen.rpartition(":")
+    api_url = f"http://{_NEAREST.get(host, host)}:{port}"
+    is_ready = asyncio.Event()
+    task = group.create_task(
+        doors.keep_ssh(settings.data, settings.ssh_listen, api_url, is_ready.set, _say)
+    )
     await is_ready.wait()
     return task
 

@@ -113,6 +113,9 @@ class Settings:
     answer_wait_ns: int = _setting(
         300 * _SECOND_NS, "how long a box may take to begin an answer", _SECOND_NS, 24 * _HOUR_NS
     )
+    ssh_listen: str = _setting(
+        "127.0.0.1:2222", "address and port of the SSH door; empty is no door"
+    )
     memory_low_percent: float = _setting(
         10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
     )

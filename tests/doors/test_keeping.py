@@ -42,6 +42,12 @@ def a_door(folder: Path, *options: str) -> Door:
     )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let doors find the idler, which is no part of the program."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
 def kept(door: Door, tell: Callable[[Seen], Awaitable[None]]) -> Seen:
     """Keep a door while a test tells its story; return what was seen, once all is ended."""
 

@@ -116,3 +116,14 @@ def test_what_cannot_be_reached_is_told(
         proxy.send(json.dumps(first))
         told = json.loads(proxy.recv())
     assert (told["status"], told["error"]) == ("error", code)
+
+
+def test_who_sends_no_more_still_gets_the_answer(local: int) -> None:
+    with socket.create_connection(("127.0.0.1", local), timeout=60) as there:
+        there.sendall(b"all that I have")
+        there.shutdown(socket.SHUT_WR)
+        found = b""
+        while piece := there.recv(4096):
+            found += piece
+
+    assert found == b"all that I have"

@@ -68,7 +68,9 @@ class Boxes:
         start = BoxStart(name, 1 + len(name), f"host-{name}", limits)
         checkpoints = str(disk.with_name("checkpoints"))
         first = self.containers.start(start, str(disk), checkpoints)
-        show(self.views(checkpoints), first.init_pid)
+        view = View(checkpoints, "/.skerry/checkpoints", shifted=True)
+        (disk / ".skerry/checkpoints").mkdir(exist_ok=True)
+        show([view], first.init_pid)
         return first
 
     def request(self, probe: str, name: str, *, value: bool) -> str:

@@ -11,8 +11,11 @@ from skerry.host.mount_points import prepare_mount_points, withhold
 def test_an_empty_disk_gets_what_is_needed(tmp_path: Path):
     prepare_mount_points(str(tmp_path))
 
-    assert {path.name for path in tmp_path.iterdir()} == {"proc", "sys", "dev", ".skerry"}
-    assert (tmp_path / ".skerry/checkpoints").is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("proc", "sys", "dev"),
+        *(".skerry", ".sprite"),
+    }
+    assert (tmp_path / ".sprite").readlink() == Path(".skerry")
     assert (tmp_path / ".skerry/init").is_file()
 
 
@@ -25,9 +28,7 @@ def test_what_is_there_stays(tmp_path: Path):
     assert (tmp_path / "dev" / "file").read_text() == "kept"
 
 
-@pytest.mark.parametrize(
-    "name", ["proc", "sys", "dev", ".skerry", ".skerry/init", ".skerry/checkpoints"]
-)
+@pytest.mark.parametrize("name", ["proc", "sys", "dev", ".skerry", ".skerry/init"])
 def test_a_link_in_the_way_is_set_aside_and_not_followed(tmp_path: Path, name: str):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

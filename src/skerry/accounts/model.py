@@ -1,4 +1,4 @@
-"""What a token is, how its text is made and read, and what its scopes allow. Pure."""
+"""What tokens, keys and passes are, how their texts are made and read, what scopes allow. Pure."""
 
 import hashlib
 import hmac
@@ -29,13 +29,45 @@ class Token:
     last_used_at_ns: int | None = None
 
 
+LOCAL = Token("", "local", ("admin",), b"", 0)
+"""The administrator on the machine itself, who needs no token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A public key of SSH, and whose it is.
+
+    kind: its type in SSH. token_id: of the token that it stands for, None for the administrator's.
+    account: that token's name.
+    """
+
+    fingerprint: str
+    public_key: str
+    kind: str
+    name: str
+    token_id: str | None
+    account: str
+    created_at_ns: int
+    last_used_at_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A pass, without its secret. ends_at_ns: by the monotonic clock."""
+
+    pass_id: str
+    fingerprint: str
+    secret_hash: bytes
+    ends_at_ns: int
+
+
 def token_text(token_id: str, secret: bytes) -> str:
-    """Return what the client keeps and sends."""
+    """Return what the client keeps and sends; of a pass likewise."""
     return f"skerry_{token_id}_{secret.hex()}"
 
 
 def read_token(text: str) -> tuple[str, bytes] | None:
-    """Return id and secret of a token's text, None if it is none."""
+    """Return id and secret of a token's or pass's text, None if it is none."""
     match = _TEXT.fullmatch(text)
     return (match[1], bytes.fromhex(match[2])) if match else None
 
@@ -47,7 +79,12 @@ def hash_secret(secret: bytes) -> bytes:
 
 def is_secret_of(token: Token, secret: bytes) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(token.secret_hash, hash_secret(secret))
+    return is_hash_of(token.secret_hash, secret)
+
+
+def is_hash_of(secret_hash: bytes, secret: bytes) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(secret_hash, hash_secret(secret))
 
 
 def scope_allows(scopes: Collection[Scope], needed: Scope) -> bool:

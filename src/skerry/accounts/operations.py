@@ -1,12 +1,14 @@
-"""The verbs of tokens: create, list, revoke, verify."""
+"""The verbs of tokens: create, list, revoke, verify; and the context of all verbs of accounts."""
 
 import contextlib
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from skerry.accounts import store
 from skerry.accounts.model import (
     SECRET_BYTES,
+    Pass,
     Scope,
     Token,
     hash_secret,
@@ -31,9 +33,10 @@ _MARK_EVERY_NS = 60 * 10**9  # a write for every request would cost more than th
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """The context of every verb here. marked_at_ns: when a use was written down, by token.
+    """The context of every verb of accounts.
 
-    changed: called when tokens were made or revoked.
+    marked_at_ns: when a use was written down, by token or key. changed: called when tokens were
+    made or revoked. passes: by their ids, the oldest first.
     """
 
     database: Database
@@ -41,6 +44,7 @@ class Accounts:
     entropy: Callable[[int], bytes]
     marked_at_ns: dict[str, int] = field(default_factory=dict[str, int])
     changed: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    passes: dict[str, Pass] = field(default_factory=dict[str, Pass])
 
 
 async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tuple[Token, str]:
@@ -73,7 +77,10 @@ def list_tokens(accounts: Accounts) -> list[Token]:
 
 
 async def revoke(accounts: Accounts, token_id: str) -> None:
-    """Make a token worthless. Raises NotFound(token_not_found)."""
+    """Make a token worthless, and delete the keys that stand for it.
+
+    Raises NotFound(token_not_found).
+    """
     accounts.marked_at_ns.pop(token_id, None)
     if not await accounts.database.write(lambda c: store.delete_token(c, token_id)):
         raise NotFound(
@@ -88,7 +95,7 @@ def _tell_changed(accounts: Accounts) -> None:
         tell()
 
 
-async def verify(accounts: Accounts, text: str) -> Token:
+async def verify_token(accounts: Accounts, text: str) -> Token:
     """Return the token whose text this is. Raises Unauthorized(bad_token)."""
     parts = read_token(text)
     token = accounts.database.read(lambda c: store.find_token(c, parts[0])) if parts else None
@@ -96,16 +103,21 @@ async def verify(accounts: Accounts, text: str) -> Token:
         raise Unauthorized(
             "bad_token", "The token is not known here. `skerry token create NAME` makes one."
         )
-    await _mark_used(accounts, token)
+    await note_use(accounts, token.token_id, token.last_used_at_ns, store.mark_used)
     return token
 
 
-async def _mark_used(accounts: Accounts, token: Token) -> None:
+async def note_use(
+    accounts: Accounts,
+    used: str,
+    noted_at_ns: int | None,
+    write: Callable[[sqlite3.Connection, str, int], None],
+) -> None:
+    """Write down, now and then, that the token or key called used is in use."""
     now_ns = accounts.clock.now_ns()
-    marked_at_ns = accounts.marked_at_ns.get(token.token_id, token.last_used_at_ns or 0)
-    if now_ns - marked_at_ns <= _MARK_EVERY_NS:
+    if now_ns - accounts.marked_at_ns.get(used, noted_at_ns or 0) <= _MARK_EVERY_NS:
         return
-    accounts.marked_at_ns[token.token_id] = now_ns
+    accounts.marked_at_ns[used] = now_ns
     # On a full disk tokens must work all the same: with them room can be made.
     with contextlib.suppress(LimitReached, NotAvailable):
-        await accounts.database.write(lambda c: store.mark_used(c, token.token_id, now_ns))
+        await accounts.database.write(lambda c: write(c, used, now_ns))

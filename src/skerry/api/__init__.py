@@ -5,7 +5,7 @@ an *edge* is the application behind one listening socket. Decides nothing: the d
 """
 
 from skerry.api.app import build, operations
-from skerry.api.inside import InsideDoors
+from skerry.api.inside_doors import InsideDoors
 from skerry.api.limits import Limits
 from skerry.api.openapi import document
 from skerry.api.routing import Services

@@ -12,9 +12,13 @@ from skerry.api import (
     execs,
     files,
     images,
+    keys,
     metering,
     policy,
+    ports,
     proxying,
+    published,
+    resources,
     services,
     sleeping,
     terminals,
@@ -36,11 +40,14 @@ _OPERATIONS = (
     *services.OPERATIONS,
     *sleeping.OPERATIONS,
     *urls.OPERATIONS,
+    *published.OPERATIONS,
+    *resources.OPERATIONS,
     *policy.OPERATIONS,
     *metering.OPERATIONS,
+    *keys.OPERATIONS,
     *control.OPERATIONS,
 )
-_SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS, *proxying.SOCKETS)
+_SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS, *proxying.SOCKETS, *ports.SOCKETS)
 
 
 def operations() -> Sequence[Operation]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
@@ -19,7 +19,6 @@ from skerry.api.errors import bad_method, mistake, response_of
 from skerry.api.logins import FailedLogins
 from skerry.api.routing import Call, Operation, Services, Socket
 from skerry.base import Clock, Denied, NotAvailable, NotFound, SkerryError, Unauthorized
-from skerry.boxes import LOCAL
 
 # What the Sprites SDKs look at to know which calls a server understands.
 PROTOCOL_VERSION = "0.0.1-rc46"
@@ -35,7 +34,11 @@ _FIRST_MESSAGES = ("http.response.start", "websocket.accept", "websocket.http.re
 
 
 class Edge:
-    """The application of one listening socket; trusted: whoever reaches it is the administrator."""
+    """The application of one listening socket.
+
+    trusted: whoever reaches it is the administrator, or acts for whom the token or pass that it
+    sends is of. So a door has the rights of whom it lets in, and no more.
+    """
 
     def __init__(
         self,
@@ -50,7 +53,7 @@ class Edge:
         self._logins = logins
         self._trusted = trusted
         by_path: dict[str, dict[str, Operation]] = {}
-        for operation in operations:
+        for operation in (each for each in operations if trusted or not each.local):
             for path in paths_of(operation.path):
                 by_path.setdefault(path, {})[operation.method] = operation
         routes: list[BaseRoute] = [
@@ -70,39 +73,25 @@ class Edge:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or WebSocket."""
-        out = _Answer(receive, send)
-        try:
-            try:
-                await self._router(scope, out.receive, out.send)
-            except SkerryError as error:
-                await out.tell(error, scope)
-            except _HANGING_UP:
-                raise
-            except asyncio.CancelledError:  # by the server alone, which ends what is under way
-                stopping = NotAvailable("stopping", "The daemon is being stopped. Try again soon.")
-                await out.tell(stopping, scope)
-                raise
-            except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
-                await out.tell(mistake(error), scope)
-        except _HANGING_UP:
-            return
+        await answered(self._router, scope, receive, send)
 
     async def answer(self, operation: Operation, scope: Scope, receive: Receive) -> Response:
         """Return the response to a call, if whoever asks may make it."""
-        account = await self._authorize(scope, operation.scope)
-        return await operation.handler(Call(Request(scope, receive), self._services, account))
+        token = await self._authorize(scope, operation.scope)
+        return await operation.handler(Call(Request(scope, receive), self._services, token))
 
     async def converse(self, each: Socket, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, if whoever asks may open it."""
         await self._authorize(scope, each.scope)
         await each.handler(WebSocket(scope, receive, send), self._services)
 
-    async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> str:
-        """Return the account of whoever asks. Raises Unauthorized, Denied."""
-        if self._trusted or needed is None:
-            return LOCAL
+    async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> accounts.Token:
+        """Return the token of whoever asks. Raises Unauthorized, Denied."""
+        header = next((v for k, v in scope["headers"] if k == b"authorization"), None)
+        if needed is None or (self._trusted and header is None):
+            return accounts.LOCAL
         client = scope["client"][0] if scope.get("client") else "unknown"
-        header = next((v for k, v in scope["headers"] if k == b"authorization"), b"")
+        header = header or b""
         kind, _, text = header.decode("latin-1").partition(" ")
         if kind.lower() != "bearer":
             raise Unauthorized(
@@ -112,15 +101,17 @@ class Edge:
         try:
             token = await accounts.verify(self._services.accounts, text.strip())
         except Unauthorized:
-            # A right token is never kept waiting: many may stand behind one address.
-            self._logins.failed(client)
+            # A right token is never kept waiting: many may stand behind one address. And a door
+            # whose passes a restart made worthless is no guesser.
+            if not self._trusted:
+                self._logins.failed(client)
             raise
         if not accounts.scope_allows(token.scopes, needed):
             raise Denied(
                 "scope_missing", f"The token {token.name!r} may not do this: it needs {needed}.",
                 {"needed": needed},
             )  # fmt: skip
-        return token.name
+        return token
 
 
 class _OnePath:
@@ -150,6 +141,26 @@ class _OneSocket:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve it."""
         await self._edge.converse(self._socket, scope, receive, send)
+
+
+async def answered(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Have app answer one request or WebSocket; what it raises is told as an answer too."""
+    out = _Answer(receive, send)
+    try:
+        try:
+            await app(scope, out.receive, out.send)
+        except SkerryError as error:
+            await out.tell(error, scope)
+        except _HANGING_UP:
+            raise
+        except asyncio.CancelledError:  # by the server alone, which ends what is under way
+            stopping = NotAvailable("stopping", "The daemon is being stopped. Try again soon.")
+            await out.tell(stopping, scope)
+            raise
+        except Exception as error:  # noqa: BLE001 - the last resort: strangers get no traceback
+            await out.tell(mistake(error), scope)
+    except _HANGING_UP:
+        return
 
 
 def paths_of(path: str) -> list[str]:

@@ -1,225 +1,168 @@
-"""The calls that programs in a box may make, over the socket that Skerry shows them there.
+"""What a box may ask of us, over the socket that it alone can reach: of itself, and no more.
 
-The socket says which box it is: nobody logs in, and a box is told of itself alone. Each call is one
-of the API's own, for this box; what is not in the list below is not there.
+The table below is the whole of it. A call is answered by the function that answers the same call
+from outside, and which box it is about is said by the socket and by nothing that is sent. Boxes go
+by their ids here, which name none of those that come after them. What there is on purpose not:
+changing the policy, deleting checkpoints, commands, files, and all that is about other boxes.
 """
 
-import asyncio
-import contextlib
-import functools
-import re
-import socket
-from collections.abc import Callable, Generator, Hashable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping
 
-import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
-from uvicorn.server import ServerState
 
-from skerry import __version__, wire
-from skerry.api.edge import Edge
-from skerry.api.errors import response_of
-from skerry.api.limits import Limits
-from skerry.api.protocol import HttpProtocol, Unfinished, config_of
-from skerry.base import LimitReached, NotFound, SkerryError
-from skerry.boxes import Boxes
+import skerry
+from skerry import boxes, wire
+from skerry.accounts import Token
+from skerry.api import checkpoints, policy, services, sleeping
+from skerry.api.edge import answered
+from skerry.api.errors import bad_method
+from skerry.api.routing import Call, Handler, Services, answer
+from skerry.api.streams import Progress, progress
+from skerry.base import Invalid, NotFound, rfc3339
 
-_BOX = "skerry.box"
-_CONNECTIONS_MAX = 32  # of one box
-_AT_ONCE_MAX = 8  # requests of one box
-_PER_SECOND_MAX = 50  # of one box, on the average
-_HEADER_BYTES_MAX = 64 << 10
-_BACKLOG = 32
-# A part of a path: no name that means another directory, and nothing that is written with %.
-_NAME = r"(?!\.+(?:/|$))[A-Za-z0-9._-]{1,64}"
-_ALLOWED: tuple[tuple[str, str, str], ...] = (
-    ("GET", "/why", "/why"),
-    ("GET", "/policy/network", "/policy/network"),
-    ("GET", "/policy/network/log", "/policy/network/log"),
-    ("GET", "/services", "/services"),
-    ("POST", "/services/signal", "/services/signal"),
-    ("GET PUT DELETE", f"/services/(?P<a>{_NAME})", "/services/{a}"),
-    ("POST", f"/services/(?P<a>{_NAME})/(?P<b>start|stop|restart)", "/services/{a}/{b}"),
-    ("GET", f"/services/(?P<a>{_NAME})/logs", "/services/{a}/logs"),
-    ("POST", "/checkpoint", "/checkpoint"),
-    ("GET", "/checkpoints", "/checkpoints"),
-    ("GET DELETE", f"/checkpoints/(?P<a>{_NAME})", "/checkpoints/{a}"),
-    ("POST", f"/checkpoints/(?P<a>{_NAME})/restore", "/checkpoints/{a}/restore"),
-    ("GET POST", "/tasks", "/holds"),
-    ("GET PUT DELETE", f"/tasks/(?P<a>{_NAME})", "/holds/{a}"),
-)
-_PATTERNS = tuple((methods.split(), re.compile(path), to) for methods, path, to in _ALLOWED)
+BOX = "skerry.box_id"
+"""The key of a request's scope under which the listener says whose it is."""
+
+# Longer than that a box is kept awake by those outside: what runs in it may be anything.
+_HOLD_NS_MAX = 3600 * 10**9
+# Whoever is in the box: somebody without rights, should a call ask for any.
+_SOMEBODY = Token("", "inside", (), b"", 0)
 
 
-def outside_path(method: str, path: str) -> str | None:
-    """Return what a call from inside is below a box's own path outside, None if there is none."""
-    path = path.removeprefix("/v1")
-    for methods, pattern, to in _PATTERNS:
-        match = pattern.fullmatch(path)
-        if match is not None and method in methods:
-            return to.format(**match.groupdict())
-    return None
+async def info(call: Call) -> Response:
+    """Tell a box who it is."""
+    view = call.boxes.view(call.boxes.find(call.path("name")))
+    box = view.box
+    limits = wire.Limits(
+        box.limits.cpus, box.limits.memory_bytes, box.limits.disk_bytes, box.limits.processes
+    )
+    return answer(
+        wire.InsideInfo(
+            version=skerry.__version__,
+            id=box.box_id,
+            name=box.name,
+            image=box.image,
+            created_at=rfc3339(box.created_at_ns),
+            url=view.url,
+            access=box.access,
+            limits=limits,
+            sleep=sleeping.sleep_shape(view.sleep),
+            sprite_name=box.name,
+            sprite_id=box.box_id,
+            sprite_url=view.url,
+        )
+    )
+
+
+async def restore(call: Call) -> Response:
+    """Put the box back to a checkpoint: it is told that it ends, and the rest happens without it."""
+    name, which = call.path("name"), call.path("checkpoint")
+    boxes.find_checkpoint(call.boxes, name, which)
+
+    async def work(tell: Progress) -> tuple[str, dict[str, object]]:
+        tell(f"Restoring {which}: this box is stopped now, and started again")
+        kept = await boxes.restore(call.boxes, name, which)
+        return f"Restored {which}; what it replaced is {kept.name}", {"kept": kept.name}
+
+    response = progress(call.boxes.clock, work)
+    response.status_code = 202  # the Sprites' own in-box socket says so
+    return response
+
+
+async def take(call: Call) -> Response:
+    """Keep the box awake for a while."""
+    body = await call.body(wire.TakeHold)
+    held = await boxes.take_hold(call.boxes, call.path("name"), body.name, _hold_ns(body.expire))
+    return answer(sleeping.hold_shape(held), 201)
+
+
+async def renew(call: Call) -> Response:
+    """Give a hold of the box a new end, or take it."""
+    body = await call.body(wire.RenewHold)
+    held = await boxes.take_hold(
+        call.boxes, call.path("name"), call.path("hold"), _hold_ns(body.expire), renew=True
+    )
+    return answer(sleeping.hold_shape(held))
+
+
+def _hold_ns(expire: str | int) -> int:
+    asked_ns = sleeping.expire_ns(expire)
+    if asked_ns > _HOLD_NS_MAX:
+        raise Invalid(
+            "bad_hold", "From inside, a box is held for 1h at most. Renew the hold while you work."
+        )
+    return asked_ns
+
+
+_ONE_SERVICE = "/v1/services/{service}"
+_ONE_CHECKPOINT = "/v1/checkpoints/{checkpoint}"
+_ONE_TASK = "/v1/tasks/{hold}"
+CALLS: Mapping[tuple[str, str], Handler] = {
+    ("GET", "/info"): info,
+    ("GET", "/v1/info"): info,
+    ("GET", "/v1/why"): sleeping.why,
+    ("GET", "/v1/services"): services.page,
+    ("POST", "/v1/services/signal"): services.signal,
+    ("GET", _ONE_SERVICE): services.find,
+    ("PUT", _ONE_SERVICE): services.put,
+    ("DELETE", _ONE_SERVICE): services.delete,
+    ("POST", _ONE_SERVICE + "/start"): services.start,
+    ("POST", _ONE_SERVICE + "/stop"): services.stop,
+    ("POST", _ONE_SERVICE + "/restart"): services.restart,
+    ("GET", _ONE_SERVICE + "/logs"): services.logs,
+    ("POST", "/v1/checkpoint"): checkpoints.create,
+    ("GET", "/v1/checkpoints"): checkpoints.page,
+    ("GET", _ONE_CHECKPOINT): checkpoints.find,
+    ("POST", _ONE_CHECKPOINT + "/restore"): restore,
+    ("GET", "/policy/network"): policy.find,
+    ("GET", "/v1/policy/network"): policy.find,
+    ("GET", "/v1/policy/network/log"): policy.log,
+    ("GET", "/v1/tasks"): sleeping.page,
+    ("POST", "/v1/tasks"): take,
+    ("GET", _ONE_TASK): sleeping.find,
+    ("PUT", _ONE_TASK): renew,
+    ("DELETE", _ONE_TASK): sleeping.release,
+}
 
 
 class Inside:
-    """The application behind the sockets of all boxes. edge: the one of the administrator."""
+    """The application behind the sockets in all boxes."""
 
-    def __init__(self, edge: Edge, boxes: Boxes) -> None:
-        self._edge = edge
-        self._boxes = boxes
-        self._rates: dict[str, _Rate] = {}
+    def __init__(self, known: Services) -> None:
+        by_path: dict[str, dict[str, Handler]] = {}
+        for (method, path), handler in CALLS.items():
+            by_path.setdefault(path, {})[method] = handler
+        routes = [Route(path, _OnePath(known, handlers)) for path, handlers in by_path.items()]
+        self._router = Router(routes, redirect_slashes=False, default=_unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request of a box."""
-        box_id: str = scope[_BOX]
-        rate = self._rates.setdefault(box_id, _Rate())
-        try:
-            with rate.one(self._boxes.clock.monotonic_ns()):
-                await self._answer(box_id, scope, receive, send)
-        except SkerryError as error:
-            await response_of(error)(scope, receive, send)
-
-    def forget(self, box_id: str) -> None:
-        """Forget how often a box that is gone has asked."""
-        self._rates.pop(box_id, None)
-
-    async def _answer(self, box_id: str, scope: Scope, receive: Receive, send: Send) -> None:
-        box = self._boxes.find_id(box_id)
-        path: str = scope["path"]
-        if scope["method"] == "GET" and path in ("/info", "/v1/info"):
-            await self._info(box_id)(scope, receive, send)
-            return
-        to = outside_path(scope["method"], path)
-        if to is None:
-            raise NotFound("no_such_call", "There is no such call in a box. See /.skerry/llm.txt.")
-        whole = f"/v1/boxes/{box.name}{to}"
-        inner = {**scope, "path": whole, "raw_path": whole.encode(), "root_path": ""}
-        await self._edge(inner, receive, send)
-
-    def _info(self, box_id: str) -> Response:
-        view = self._boxes.view(self._boxes.find_id(box_id))
-        told = wire.InsideInfo(
-            version=__version__,
-            name=view.box.name,
-            id=box_id,
-            url=view.url,
-            image=view.box.image,
-            sprite_name=view.box.name,
-            sprite_id=box_id,
-            sprite_url=view.url,
-        )
-        return Response(msgspec.json.encode(told), media_type="application/json")
+        """Answer one request; scope[BOX] says whose it is."""
+        await answered(self._router, scope, receive, send)
 
 
-class _Rate:
-    """How many requests of a box are under way, and how many it may still make in this moment."""
+class _OnePath:
+    """All calls at one path."""
 
-    def __init__(self) -> None:
-        self._under_way = 0
-        self._left = float(_PER_SECOND_MAX)
-        self._seen_ns = 0
+    def __init__(self, known: Services, handlers: Mapping[str, Handler]) -> None:
+        self._known = known
+        self._handlers = handlers
+        self._methods = [*handlers, "HEAD"] if "GET" in handlers else [*handlers]
 
-    @contextlib.contextmanager
-    def one(self, now_ns: int) -> Generator[None]:
-        """Count a request. Raises LimitReached(too_many_calls)."""
-        self._left += (now_ns - self._seen_ns) / 1e9 * _PER_SECOND_MAX
-        self._left, self._seen_ns = min(self._left, _PER_SECOND_MAX), now_ns
-        if self._under_way >= _AT_ONCE_MAX or self._left < 1:
-            raise LimitReached("too_many_calls", "This box calls too often. Try again in a second.")
-        self._left -= 1
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the call of the request's method."""
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        if method not in self._handlers:
+            raise bad_method(scope["method"], self._methods)
+        scope["path_params"] = {**scope["path_params"], "name": scope[BOX]}
+        call = Call(Request(scope, receive), self._known, _SOMEBODY)
+        response = await self._handlers[method](call)
+        await response(scope, receive, send)
 
 
-class InsideProtocol(HttpProtocol):
-    """One connection from inside a box."""
-
-    box_id = ""
-
-    def on_headers_complete(self) -> None:
-        """Hand a request with its headers on, and say which box it is from."""
-        super().on_headers_complete()
-        self.scope[_BOX] = self.box_id  # pyright: ignore[reportGeneralTypeIssues] - as above
-
-    def handle_websocket_upgrade(self) -> None:
-        """Refuse it: there are none inside."""
-        self._refuse(404, "no_such_call", "There are no WebSockets in a box.")
-
-
-class InsideDoors:
-    """The sockets in boxes: one for each that there is, whether it runs or not.
-
-    listen: makes the socket of a box, by its id.
-    """
-
-    def __init__(
-        self, edge: Edge, boxes: Boxes, limits: Limits, listen: Callable[[str], socket.socket]
-    ) -> None:
-        self._boxes = boxes
-        self._listen = listen
-        self._limits = replace(
-            limits, connections_max=_CONNECTIONS_MAX, header_bytes_max=_HEADER_BYTES_MAX
-        )
-        self._app = Inside(edge, boxes)
-        self._config = config_of(self._app, self._limits)
-        self._clock = edge.clock
-        self._unfinished = Unfinished(16 << 20)
-        self._servers: dict[str, tuple[asyncio.Server, ServerState]] = {}
-        self._wanted: asyncio.Queue[str] = asyncio.Queue()
-
-    async def run(self) -> None:
-        """Have a socket for each box there is, until cancelled."""
-        self._boxes.turns.ended.append(self._turn_ended)
-        for box_id in self._boxes.running:
-            self._wanted.put_nowait(box_id)
-        try:
-            while True:
-                await self._settle(await self._wanted.get())
-        finally:
-            self._boxes.turns.ended.remove(self._turn_ended)
-            for box_id in list(self._servers):
-                self._close(box_id)
-
-    def _turn_ended(self, key: Hashable) -> None:
-        if isinstance(key, str) and key.startswith("box_"):
-            self._wanted.put_nowait(key)
-
-    async def _settle(self, box_id: str) -> None:
-        try:
-            self._boxes.find_id(box_id)
-        except NotFound:
-            self._close(box_id)
-            return
-        if box_id in self._servers or box_id not in self._boxes.running:
-            return
-        state = ServerState()
-        protocol = functools.partial(
-            _of_box, box_id, self._config, state, self._limits, self._clock, self._unfinished
-        )
-        try:
-            made = self._listen(box_id)
-            server = await asyncio.get_running_loop().create_unix_server(
-                protocol, sock=made, backlog=_BACKLOG
-            )
-        except OSError:  # no descriptors, or a full disk: the end of its next turn tries again
-            return
-        self._servers[box_id] = (server, state)
-
-    def _close(self, box_id: str) -> None:
-        server, state = self._servers.pop(box_id, (None, None))
-        self._app.forget(box_id)
-        if server is not None and state is not None:
-            server.close()
-            for connection in list(state.connections):
-                connection.transport.abort()
-
-
-def _of_box(box_id: str, *arguments: Any) -> InsideProtocol:  # noqa: ANN401 - as the protocol has them
-    made = InsideProtocol(*arguments)
-    made.box_id = box_id
-    return made
+async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - ASGI's signature
+    raise NotFound(
+        "no_such_call", "There is no such call inside a box. /.skerry/docs/api.md lists them."
+    )

@@ -13,7 +13,7 @@ async def watch(socket: WebSocket, services: Services) -> None:
     """Tell what listens now, then what changes, until the client hangs up."""
     box = services.boxes.find(socket.path_params["name"])
     await socket.accept()
-    known = boxes.listening(services.boxes, box.box_id)
+    known = await boxes.listening(services.boxes, box.box_id)
     ports = [wire.OpenPort(port=port, address=known[port]) for port in sorted(known)]
     await _send(socket, wire.PortList(ports))
 

@@ -11,6 +11,7 @@ from skerry.api.race import lost, race
 from skerry.api.routing import Services, Socket
 from skerry.base import Denied, Invalid, SkerryError
 
+_END = msgspec.json.Decoder(wire.EndOfInput)
 _FROM_CLIENT = msgspec.json.Decoder(wire.Connect)
 _READ_BYTES = 64 * 1024
 _HELLO_S_MAX = 15
@@ -67,12 +68,21 @@ async def _in(socket: WebSocket, writer: asyncio.StreamWriter) -> None:
     """Pass on what the client sends, no faster than the program reads, until it hangs up."""
     while (message := await socket.receive())["type"] != "websocket.disconnect":
         data = message.get("bytes")
-        if data:
+        if not data and _is_end(message.get("text")):
+            writer.write_eof()
+        elif data:
             writer.write(data)
             try:
                 await writer.drain()
             except ConnectionError:
                 return
+
+
+def _is_end(text: str | None) -> bool:
+    try:
+        return text is not None and bool(_END.decode(text))
+    except msgspec.DecodeError:
+        return False  # other clients may know messages that we do not
 
 
 SOCKETS: tuple[Socket, ...] = (Socket(path="/boxes/{name}/proxy", handler=proxy, scope="write"),)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from skerry.accounts import Accounts, Scope
+from skerry.accounts import Accounts, Scope, Token
 from skerry.api.limits import Limits
 from skerry.base import Invalid, NotAvailable, TooLarge
 from skerry.boxes import Boxes
@@ -45,13 +45,18 @@ class Services:
 class Call:
     """One request: who it is from is settled, what it asks for is read on demand.
 
-    account: the name of the token that was sent.
+    token: what was sent, or stands behind it; the administrator's own where none was.
     """
 
-    def __init__(self, request: Request, services: Services, account: str) -> None:
-        self.account = account
+    def __init__(self, request: Request, services: Services, token: Token) -> None:
+        self.token = token
         self.request = request
         self.services = services
+
+    @property
+    def account(self) -> str:
+        """Who pays for what is made."""
+        return self.token.name
 
     @property
     def boxes(self) -> Boxes:
@@ -152,7 +157,8 @@ class Operation:
     path: below `/v1`; one that begins with `/boxes` answers under `/sprites` too. scope: what a
     token needs, None for anybody. query, body, answer: msgspec shapes (answer may be a list of
     one). content: the type of an answer that is no JSON; also: another in which it can be had. errors: statuses beside those that every
-    call may have. documented: whether the OpenAPI document tells of it.
+    call may have. documented: whether the OpenAPI document tells of it. local: whether only the
+    machine's own socket has it.
     """
 
     method: Literal["GET", "POST", "PUT", "DELETE"]
@@ -170,6 +176,7 @@ class Operation:
     also: str | None = None
     errors: Sequence[int] = field(default=())
     documented: bool = True
+    local: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from skerry.services import Service, ServiceSpec, ServiceState
 
 _WATCH_DEFAULT = "5s"
 _STREAMS = ("stdout", "stderr", "skerry")
+_LOGS = "/.skerry/logs/services"  # as the box sees them
 
 
 class Watching(Struct):
@@ -181,7 +182,7 @@ def _watched(call: Call, asked: Watching, note: str | None) -> Response:
         _, state = services.find(call.services.services, box, name)
         if state.status == "failed":
             yield _event(call, "exit", data=state.error, exit_code=state.exit_code)
-        yield _event(call, "complete", log_files={"combined": f"{name}.log"})
+        yield _event(call, "complete", log_files={"combined": f"{_LOGS}/{name}.log"})
 
     return Streamed(lines(), media_type=NDJSON)
 

@@ -55,7 +55,8 @@ async def why(call: Call) -> Response:
     )
 
 
-def _shape(hold: Hold) -> wire.Hold:
+def hold_shape(hold: Hold) -> wire.Hold:
+    """Return a hold as the wire has it."""
     return wire.Hold(
         name=hold.name,
         created_at=rfc3339(hold.created_at_ns),
@@ -63,34 +64,35 @@ def _shape(hold: Hold) -> wire.Hold:
     )
 
 
-def _expire_ns(text: str | int) -> int:
+def expire_ns(text: str | int) -> int:
+    """Return how long a hold shall last: a duration, or seconds. Raises Invalid(bad_duration)."""
     return text * 10**9 if isinstance(text, int) else duration_ns(text)
 
 
 async def page(call: Call) -> Response:
     """List the holds of a box."""
-    return answer([_shape(hold) for hold in boxes.list_holds(call.boxes, call.path("name"))])
+    return answer([hold_shape(hold) for hold in boxes.list_holds(call.boxes, call.path("name"))])
 
 
 async def find(call: Call) -> Response:
     """Tell a hold."""
-    return answer(_shape(boxes.find_hold(call.boxes, call.path("name"), call.path("hold"))))
+    return answer(hold_shape(boxes.find_hold(call.boxes, call.path("name"), call.path("hold"))))
 
 
 async def take(call: Call) -> Response:
     """Keep a box awake for a while."""
     body = await call.body(wire.TakeHold)
-    held = await boxes.take_hold(call.boxes, call.path("name"), body.name, _expire_ns(body.expire))
-    return answer(_shape(held), 201)
+    held = await boxes.take_hold(call.boxes, call.path("name"), body.name, expire_ns(body.expire))
+    return answer(hold_shape(held), 201)
 
 
 async def renew(call: Call) -> Response:
     """Give a hold a new end, or take it."""
     body = await call.body(wire.RenewHold)
     held = await boxes.take_hold(
-        call.boxes, call.path("name"), call.path("hold"), _expire_ns(body.expire), renew=True
+        call.boxes, call.path("name"), call.path("hold"), expire_ns(body.expire), renew=True
     )
-    return answer(_shape(held))
+    return answer(hold_shape(held))
 
 
 async def release(call: Call) -> Response:

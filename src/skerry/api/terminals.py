@@ -51,7 +51,7 @@ async def execute(socket: WebSocket, services: Services) -> None:
         await _join(socket, services, joining.id, joining)
     else:
         spec = spec_of_query(raw, read_query(raw, Query))
-        changes = _port_changes(services, name)  # before the command: what it opens is told
+        changes = _port_changes(services, name)
         await _serve(socket, await boxes.execute(services.boxes, name, spec), changes)
 
 
@@ -71,9 +71,7 @@ async def _join(socket: WebSocket, services: Services, session_id: str, joining:
 
 
 def _port_changes(services: Services, name: str) -> AsyncGenerator[PortChange]:
-    box_id = services.boxes.find(name).box_id
-    known = boxes.listening(services.boxes, box_id)
-    return boxes.port_changes(services.boxes, box_id, known)
+    return boxes.port_changes(services.boxes, services.boxes.find(name).box_id)
 
 
 async def _serve(socket: WebSocket, link: SessionLink, changes: AsyncGenerator[PortChange]) -> None:

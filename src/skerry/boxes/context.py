@@ -7,7 +7,15 @@ import asyncio
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Hashable
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Hashable,
+    Mapping,
+)
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -21,6 +29,8 @@ from skerry.metering import Meter
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_ID_PREFIX = "box_"
 
 
 class Turns:
@@ -107,6 +117,9 @@ class Boxes:
         default_factory=list[Callable[[str], Awaitable[bool]]]
     )
     disk_ends: dict[str, asyncio.Event] = field(default_factory=dict[str, asyncio.Event])
+    port_looks: dict[str, tuple[int, Mapping[int, str]]] = field(
+        default_factory=dict[str, tuple[int, Mapping[int, str]]]
+    )
     verbs_under_way: set[asyncio.Task[Any]] = field(default_factory=set[asyncio.Task[Any]])
 
     def view(self, box: Box) -> BoxView:
@@ -144,7 +157,12 @@ class Boxes:
             signs.seen(self.clock.monotonic_ns(), f"a {kind} ended")
 
     def find(self, name: str) -> Box:
-        """Return the living box of that name. Raises NotFound(box_not_found)."""
+        """Return the living box of that name, or of that id, which no name looks like.
+
+        Raises NotFound(box_not_found).
+        """
+        if name.startswith(_ID_PREFIX):
+            return self.find_id(name)
         box = self.database.read(lambda c: store.box_by_name(c, name))
         if box is None:
             raise NotFound(

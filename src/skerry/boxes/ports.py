@@ -23,21 +23,38 @@ class PortChange:
     is_open: bool
 
 
-def listening(boxes: Boxes, box_id: str) -> Mapping[int, str]:
-    """Return the ports that listen in a box, and on which address; a box that is down has none."""
+async def listening(boxes: Boxes, box_id: str, *, age_ns_max: int = 0) -> Mapping[int, str]:
+    """Return the ports that listen in a box, and on which address; a box that is down has none.
+
+    age_ns_max: what was seen for somebody else so lately is good enough.
+    """
+    now_ns = boxes.clock.monotonic_ns()
+    seen = boxes.port_looks.get(box_id)
+    if seen is not None and now_ns - seen[0] < age_ns_max:
+        return seen[1]
     first = boxes.running.get(box_id)
-    return boxes.machine.listening(first) if first is not None else {}
+    if first is None:
+        boxes.port_looks.pop(box_id, None)
+        return {}
+    found = await boxes.machine.listening(first)
+    boxes.port_looks[box_id] = (now_ns, found)
+    return found
 
 
 async def port_changes(
-    boxes: Boxes, box_id: str, known: Mapping[int, str]
+    boxes: Boxes, box_id: str, known: Mapping[int, str] | None = None
 ) -> AsyncGenerator[PortChange]:
-    """Yield what changes from known on, for ever; neither wakes the box nor keeps it awake."""
+    """Yield what changes from known on, or from now, for ever.
+
+    This neither wakes the box nor keeps it awake.
+    """
+    known = await listening(boxes, box_id) if known is None else known
     while True:
         await boxes.clock.sleep_ns(_LOOK_EVERY_NS)
         if boxes.status(box_id) == "warm":
             continue
-        now = listening(boxes, box_id)
+        # Shared by all who watch the box: a hundred terminals cost no more than one.
+        now = await listening(boxes, box_id, age_ns_max=_LOOK_EVERY_NS // 2)
         for port in sorted(known.keys() - now.keys()):
             yield PortChange(port, known[port], is_open=False)
         for port in sorted(now.keys() - known.keys()):

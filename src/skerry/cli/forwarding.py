@@ -89,6 +89,7 @@ async def _relay(
     async def send() -> None:
         while data := await reader.read(_READ_BYTES):
             await forward.write(data)
+        await forward.write_eof()
 
     sending = asyncio.create_task(send())
     try:

@@ -32,6 +32,10 @@ class Forward:
         """Send data; wait while the other side does not read."""
         await self._websocket.send(data)
 
+    async def write_eof(self) -> None:
+        """Say that no more is sent; what the other side still sends is read all the same."""
+        await self._websocket.send(msgspec.json.encode(wire.EndOfInput()).decode())
+
 
 @contextlib.asynccontextmanager
 async def open_forward(calls: Calls, box: str, port: int) -> AsyncGenerator[Forward]:

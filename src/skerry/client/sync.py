@@ -175,6 +175,7 @@ class SyncForward(_Face[Forward]):
 
     read = _blocking(Forward.read)
     write = _blocking(Forward.write)
+    write_eof = _blocking(Forward.write_eof)
 
 
 class SyncServices(_Face[Services]):

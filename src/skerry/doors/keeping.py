@@ -57,7 +57,7 @@ class Door:
     def command(self) -> tuple[str, ...]:
         """What starts it, but for the descriptor at the end."""
         options = (*self.options, "--address", self.listen)
-        return (sys.executable, "-m", self.module, *options, "--listener")
+        return (sys.executable, "-P", "-m", self.module, *options, "--listener")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

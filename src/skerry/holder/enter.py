@@ -36,7 +36,8 @@ _ALL_NAMESPACES = (
     | kernel.CLONE_NEWNET
     | kernel.CLONE_NEWCGROUP
 )
-_DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# The last is where every box has `skerry-env`.
+_DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/.skerry/bin"
 _USER_FILE_BYTES_MAX = 1024 * 1024
 _PTMX = os.makedev(5, 2)
 _SHOWN_BYTES_MAX = 200

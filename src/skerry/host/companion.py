@@ -85,7 +85,8 @@ def start(command: Sequence[str], lock: int, inherited: Sequence[int], words: Pa
     command: arguments, the program's path first. words: the file that its stderr goes to, made
     anew. Blocks for as long as starting a process takes.
     """
-    with words.open("wb") as said:
+    words.unlink(missing_ok=True)
+    with words.open("ab") as said:  # so that one that cuts its log goes on at the end of it
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

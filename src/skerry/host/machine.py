@@ -11,7 +11,7 @@ import gc
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Self
 from skerry.base import SkerryError
 from skerry.host import (
     box_socket,
-    box_views,
     freezer,
     image_build,
     image_import,
@@ -32,6 +31,7 @@ from skerry.host import (
 from skerry.host.clock import entropy
 from skerry.host.containers import Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets
+from skerry.host.expected_errors import suppress_code
 from skerry.host.identity import write_identity
 from skerry.host.inside import Insides
 from skerry.host.listener import listen_problem
@@ -59,16 +59,6 @@ from skerry.host.seam import (
 )
 from skerry.host.sessions import Sessions
 from skerry.host.slots import slots_of
-
-
-@contextlib.contextmanager
-def suppress_code(code: str) -> Generator[None]:
-    """Let errors of that code pass as if nothing was."""
-    try:
-        yield
-    except SkerryError as error:
-        if error.code != code:
-            raise
 
 
 def _leave(containers: Containers, rules: Network | None) -> None:
@@ -322,16 +312,16 @@ class LinuxMachine:
             self.slot_users[start.slot] = start.box_id
         running = self.containers.start(start, disk, checkpoints)
         try:
-            box_views.show(self._views(start.box_id, checkpoints), running.init_pid)
+            self._show(start.box_id, running)
             self.network.attach(running.init_pid, start.slot, start.box_id)
         except SkerryError:
             self._stop(start.box_id, 0)
             raise
         return running
 
-    def _views(self, box_id: str, checkpoints: str) -> list[box_views.View]:
+    def _show(self, box_id: str, first: Running) -> None:
         logs = self.session_host.log_directory(box_id)
-        return self.insides.views(box_id, checkpoints, logs)
+        self.insides.show(box_id, first, self.pool.paths(box_id)[1], logs)
 
     async def stop(self, box_id: str, grace_ns: int) -> None:
         """Implement the seam."""
@@ -419,8 +409,15 @@ class LinuxMachine:
         self.slot_users.update(boxes)
         await asyncio.to_thread(self.containers.sweep)
         await asyncio.to_thread(self.network.sweep, list(boxes))
-        await asyncio.to_thread(self.insides.sweep, frozenset(boxes.values()))
+        await asyncio.to_thread(self._sweep_insides, frozenset(boxes.values()))
         await self.tidy()
+
+    def _sweep_insides(self, running: frozenset[str]) -> None:
+        self.insides.sweep(running)
+        for box_id in running:
+            # What the box did to its mounts is its own affair, and it may end in this moment.
+            with contextlib.suppress(OSError), suppress_code("box_not_running"):
+                self._show(box_id, self.containers.entry(box_id).first)
 
     async def tidy(self) -> None:
         """Implement the seam."""
@@ -449,9 +446,9 @@ class LinuxMachine:
         """Implement the seam."""
         return listen_problem(listen)
 
-    def listening(self, first: Running) -> Mapping[int, str]:
+    async def listening(self, first: Running) -> Mapping[int, str]:
         """Implement the seam."""
-        return listening_ports(first)  # two short reads: a thread would take longer to begin
+        return await asyncio.to_thread(listening_ports, first)
 
     async def answers(self, box_id: str, port: int, path: str | None) -> bool:
         """Implement the seam."""

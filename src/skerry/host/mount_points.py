@@ -4,9 +4,13 @@ Whoever was root in a box may have put anything on its disk, such as links to fi
 Nothing here follows a link: every name is looked up in a directory that is already open.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable
+
+OTHER_NAME = ".sprite"
+"""What programs made for the Sprites know `/.skerry` as."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -15,7 +19,8 @@ def prepare_mount_points(disk: str) -> None:
     """Make sure that disk has what a container is mounted on, as plain directories and one file.
 
     What stands in the way (a link, say) is renamed to `NAME.replaced-INODE`, not removed: it is
-    the user's. The box must not run. Raises FileNotFoundError where there is no disk.
+    the user's. A link gives `/.skerry` its other name, unless the user has something by that.
+    The box must not run. Raises FileNotFoundError where there is no disk.
     """
     root = os.open(disk, _DIRECTORY)
     try:
@@ -24,9 +29,9 @@ def prepare_mount_points(disk: str) -> None:
         ours = os.open(".skerry", _DIRECTORY, dir_fd=root)
         try:
             _ensure(ours, "init", stat.S_ISREG, _make_file)
-            _ensure(ours, "checkpoints", stat.S_ISDIR, _make_directory)
         finally:
             os.close(ours)
+        _link(root, OTHER_NAME, ".skerry")
     finally:
         os.close(root)
 
@@ -57,6 +62,12 @@ def _ensure(
     if not is_right(status.st_mode):
         os.rename(name, f"{name}.replaced-{status.st_ino}", src_dir_fd=parent, dst_dir_fd=parent)
         make(parent, name)
+
+
+def _link(root: int, name: str, target: str) -> None:
+    # Of what is there nothing is lost for it, and a full disk is to start all the same.
+    with contextlib.suppress(OSError):
+        os.symlink(target, name, dir_fd=root)
 
 
 def _make_directory(parent: int, name: str) -> None:

@@ -427,7 +427,7 @@ class Machine(Protocol):
         """Return why nobody can listen at ADDRESS:PORT of this machine, None if somebody can."""
         ...
 
-    def listening(self, first: Running) -> Mapping[int, str]:
+    async def listening(self, first: Running) -> Mapping[int, str]:
         """Return the TCP ports that listen in a box, and on which address.
 
         first: the box's first process; if it is gone, nothing listens.

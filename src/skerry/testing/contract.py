@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -157,6 +158,19 @@ class MachineContract:
             code = await machine.end_session(BOX, link.state.session_id, 15, 10**10)
             assert code == 128 + 15
             await link.close()
+
+        given(check)
+
+    def test_a_box_has_one_socket_inside_and_only_while_it_runs(self, given: Given) -> None:
+        """The newest, which listens as soon as there is one."""
+
+        async def check(machine: Machine) -> None:
+            with machine.listen_inside(BOX), machine.listen_inside(BOX) as newest:
+                assert newest.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+                assert not newest.getblocking()
+            await machine.stop(BOX, 0)
+            with pytest.raises(FileNotFoundError):
+                machine.listen_inside(BOX)
 
         given(check)
 

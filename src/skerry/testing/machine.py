@@ -8,10 +8,12 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from skerry.base import Conflict, NotAvailable, NotFound
+from skerry.host.inside import Insides
 from skerry.host.policy_log import Refusal
 from skerry.host.policy_rules import NetworkPolicy
 from skerry.host.seam import (
@@ -40,6 +42,7 @@ class SimulatedMachine:
     def __init__(self, world: World) -> None:
         self.world = world
         self._links: dict[str, SimulatedLink] = {}
+        self._insides = Insides(f"{world.folder}/inside")
 
     def _box(self, box_id: str) -> BoxData:
         return self.world.boxes.setdefault(box_id, BoxData())
@@ -237,6 +240,13 @@ class SimulatedMachine:
         """Implement the seam."""
         return dict(self.world.running)
 
+    def listen_inside(self, box_id: str) -> socket.socket:
+        """Implement the seam: the socket is where the real one's is on the host."""
+        if box_id not in self.world.running:
+            raise FileNotFoundError(box_id)
+        self._insides.prepare(box_id)
+        return self._insides.listen(box_id)
+
     async def freeze(self, box_id: str) -> None:
         """Implement the seam."""
         self.world.step()
@@ -324,7 +334,7 @@ class SimulatedMachine:
         """Implement the seam: ports of the privileged are in use here."""
         return "in use" if int(listen.rpartition(":")[2]) < 1024 else None
 
-    def listening(self, first: Running) -> Mapping[int, str]:
+    async def listening(self, first: Running) -> Mapping[int, str]:
         """Implement the seam: what the test says."""
         ports = self.world.listening if first in self.world.running.values() else ()
         return dict.fromkeys(ports, "127.0.0.1")

@@ -55,7 +55,15 @@ from skerry.wire.files import (
 )
 from skerry.wire.inside import InsideInfo
 from skerry.wire.policy import Policy, RefusalShape
-from skerry.wire.proxying import Connect, Connected, OpenPort, PortClosed, PortList, PortOpened
+from skerry.wire.proxying import (
+    Connect,
+    Connected,
+    EndOfInput,
+    OpenPort,
+    PortClosed,
+    PortList,
+    PortOpened,
+)
 from skerry.wire.services import (
     PutService,
     ServiceEvent,
@@ -136,6 +144,7 @@ __all__ = [
     "DestroyedBox",
     "DoctorReport",
     "Duration",
+    "EndOfInput",
     "EndSession",
     "Entry",
     "Error",

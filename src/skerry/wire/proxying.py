@@ -12,6 +12,10 @@ class Connect(Struct):
     host: Annotated[str, Meta(max_length=253)] = "localhost"
 
 
+class EndOfInput(Struct, tag="eof", tag_field="type"):
+    """A text message of a client of ours: it sends no more, and still listens."""
+
+
 class OpenPort(Struct, kw_only=True):
     """A TCP port that listens in a box, and on which address there."""
 

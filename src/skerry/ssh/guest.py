@@ -1,0 +1,266 @@
+"""One connection: who it is from, and what it may open.
+
+asyncssh calls nearly everything here. Its own connection class is used for what its options have
+no word for: how many wrong keys are too many, that a guest who reads nothing must not fill our
+memory, that there are no configuration files to read again at each login, and that OpenSSH's client
+holds its next small packet back until the last one is acknowledged.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncssh
+from asyncssh.constants import (
+    DISC_NO_MORE_AUTH_METHODS_AVAILABLE,
+    OPEN_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_RESOURCE_SHORTAGE,
+)
+
+from skerry.base import Invalid, SkerryError, box_name
+from skerry.ssh import box_channel, control_channel, tunnels
+from skerry.ssh.admission import Admission
+from skerry.ssh.agent import Agent
+from skerry.ssh.channel import Channel
+from skerry.ssh.control_channel import ControlPlane
+from skerry.ssh.pipe import Lost, Room
+from skerry.ssh.rights import Keys
+from skerry.ssh.tunnels import Tunnel
+
+CONTROL = "skerry"
+_CHANNELS_MAX = 64  # of one connection
+_REFUSALS_MAX = 12  # people have several keys in their agents; sshd allows 6
+_KEYS_TRIED_MAX = 24
+_SMALL_BYTES = 1024
+_TCP, _QUICK_ACK = 6, 12  # the kernel's IPPROTO_TCP and TCP_QUICKACK
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What all guests share. start: runs a channel's work to its end. say: writes the log."""
+
+    keys: Keys
+    plane: ControlPlane
+    admission: Admission
+    start: Callable[[Coroutine[Any, Any, None]], None]
+    say: Callable[[str], None]
+    guests: "set[Guest]" = field(default_factory=set)
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """A connection of asyncssh from address that knows when it has had enough.
+
+    set_option: that of its socket.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+        address: str,
+        set_option: Callable[[int, int, int], None],
+    ) -> None:
+        super().__init__(loop, options)
+        self.address = address
+        self._set_option = set_option
+        self.room = Room()
+        self._refusals = 0
+
+    async def reload_config(self) -> None:
+        """Read nothing: it would cost each login a thread, and each connection its own options."""
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
+        """Take in what came, and acknowledge it at once if the client may wait for that.
+
+        Else the kernel would wait 40 ms for something of ours to send along, twice in each login.
+        """
+        super().data_received(data, datatype)
+        if len(data) < _SMALL_BYTES:
+            with contextlib.suppress(OSError):  # it is closed
+                self._set_option(_TCP, _QUICK_ACK, 1)
+
+    def pause_writing(self) -> None:
+        """Hold all channels back: the client does not read what its windows would allow."""
+        self.room.close()
+
+    def resume_writing(self) -> None:
+        """Let them go on."""
+        self.room.open()
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        """Let them go on, to notice."""
+        self.room.open()
+        super().connection_lost(exc)
+
+    def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - its signature
+        """Say no; once too often, hang up."""
+        self._refusals += 1
+        if self._refusals > _REFUSALS_MAX:
+            self.disconnect(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many keys were tried")
+            return
+        super().send_userauth_failure(partial_success)
+
+
+class Guest(asyncssh.SSHServer):
+    """Who is on a connection, which admission has counted."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._connection: Connection | None = None
+        self._is_known = False
+        self._user = ""
+        self._public_key = ""
+        self._account = ""
+        self._keys_tried = 0
+        self._channels = 0
+        self._agent: Agent | None = None
+
+    # -- coming and going --
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Begin."""
+        assert isinstance(conn, Connection), "the door makes no others"
+        self._connection = conn
+        self._door.guests.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its signature
+        """End."""
+        self._door.guests.discard(self)
+        if self._is_known:
+            self._say("left")
+        else:
+            self._door.admission.recognise(self._here.address)
+            self._account = ""  # whoever shows a public key need not have the key
+            if self._user:
+                self._say("was not let in")
+        self._door.admission.leave()
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self._here.close()
+
+    @property
+    def _here(self) -> Connection:
+        assert self._connection is not None, "asyncssh made it before it calls anything else"
+        return self._connection
+
+    def _say(self, what: str) -> None:
+        account = f" as {self._account!r}" if self._account else ""
+        self._door.say(f"ssh: {self._here.address} {what}{account}, {self._user[:80]!r}")
+
+    # -- who it is --
+
+    def begin_auth(self, username: str) -> bool:
+        """Note whom it asks for."""
+        self._user = username
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """Say how one logs in."""
+        return True
+
+    async def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        """Return whether somebody here has this key."""
+        self._keys_tried += 1
+        self._user = username
+        if self._keys_tried > _KEYS_TRIED_MAX:
+            return False
+        try:
+            account = await self._door.keys.account_of(key.get_fingerprint())
+        except SkerryError as error:
+            self._say(f"cannot be let in ({error.code})")
+            return False
+        self._account = account or ""
+        self._public_key = " ".join(key.export_public_key().decode().split()[:2])
+        return account is not None
+
+    def auth_completed(self) -> None:
+        """Count it among those who are known."""
+        assert self._account, "who is let in has an account"
+        self._is_known = True
+        self._door.admission.recognise(self._here.address)
+        self._say("came")
+
+    # -- what it opens --
+
+    def session_requested(self) -> Channel:
+        """Let it open a shell, a command or a subsystem."""
+        self._check_room()
+        subsystems = () if self._user == CONTROL else box_channel.SUBSYSTEMS
+        return Channel(self._here.room, subsystems, self._begin)
+
+    def connection_requested(
+        self,
+        dest_host: str,
+        dest_port: int,
+        orig_host: str,  # noqa: ARG002 - its signature
+        orig_port: int,  # noqa: ARG002 - its signature
+    ) -> Coroutine[Any, Any, Tunnel]:
+        """Let it connect to something, as the box sees that."""
+        self._check_room()
+        if self._user == CONTROL or self._wrong_name():
+            raise asyncssh.ChannelOpenError(
+                OPEN_ADMINISTRATIVELY_PROHIBITED, "Only boxes have ports: ssh -L ... BOX@"
+            )
+        return self._tunnel(dest_host, dest_port)
+
+    def _check_room(self) -> None:
+        if self._channels >= _CHANNELS_MAX:
+            raise asyncssh.ChannelOpenError(
+                OPEN_RESOURCE_SHORTAGE, f"A connection has {_CHANNELS_MAX} channels."
+            )
+
+    async def _tunnel(self, host: str, port: int) -> Tunnel:
+        opened: asyncio.Future[Tunnel] = asyncio.get_running_loop().create_future()
+        carrying = tunnels.carry(
+            self._door.keys, self._public_key, self._user, (host, port), self._here.room, opened
+        )
+        self._start(carrying)
+        return await opened
+
+    def _begin(self, channel: Channel) -> None:
+        self._start(self._serve(channel))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._channels += 1
+        self._door.start(self._counted(work))
+
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._channels -= 1
+
+    async def _serve(self, channel: Channel) -> None:
+        door = self._door
+        if self._user == CONTROL:
+            await control_channel.serve(
+                door.plane, door.keys, self._public_key, self._account, channel
+            )
+        elif wrong := self._wrong_name():
+            await channel.refuse(wrong)
+        else:
+            await self._serve_in_box(channel)
+
+    async def _serve_in_box(self, channel: Channel) -> None:
+        keys, public_key, box = self._door.keys, self._public_key, self._user
+        async with contextlib.AsyncExitStack() as stack:
+            path = None
+            if self._here.get_agent_path() is not None:
+                self._agent = self._agent or Agent(self._here)
+                try:
+                    path = await stack.enter_async_context(self._agent.use(keys, public_key, box))
+                except SkerryError as error:
+                    with contextlib.suppress(Lost):
+                        await channel.complain(error.message)
+            await box_channel.serve(keys, public_key, box, channel, path)
+
+    def _wrong_name(self) -> str | None:
+        """Return what is wrong with the user name, which is that of a box."""
+        try:
+            box_name(self._user)
+        except Invalid as error:
+            return f"The user name is that of a box, or {CONTROL}. {error.message}"
+        return None
