@@ -158,6 +158,7 @@ class Site:
     stop: asyncio.Event
     socket_path: Path
     meter: metering.Meter
+    services: api.Services
     headers: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -271,7 +272,7 @@ async def serving(folder: Path, limits: api.Limits) -> AsyncGenerator[Site]:
             )
         )  # fmt: skip
         await asyncio.wait([server, ready], return_when=asyncio.FIRST_COMPLETED)
-        site = Site(ready.result(), machine, context, tokens, stop, path, meter)
+        site = Site(ready.result(), machine, context, tokens, stop, path, meter, services)
         site.headers = {"Authorization": f"Bearer {tokens['write']}"}
         try:
             yield site

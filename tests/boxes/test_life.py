@@ -370,3 +370,17 @@ def test_a_destroyed_box_that_did_not_end_is_ended_later(tmp_path: Path) -> None
         assert world(b).running == {}
 
     tell(tmp_path, story)
+
+
+def test_an_id_names_its_box_and_none_that_comes_after_it(tmp_path: Path) -> None:
+    async def story(b: Boxes) -> None:
+        first = (await boxes.create(b, CreateSpec("dev"))).box
+        assert b.find(first.box_id) == b.find("dev")
+        await boxes.destroy(b, "dev")
+        await boxes.create(b, CreateSpec("dev"))
+        with pytest.raises(NotFound):
+            await boxes.stop(b, first.box_id)
+        with pytest.raises(Invalid):
+            await boxes.create(b, CreateSpec(first.box_id))
+
+    tell(tmp_path, story)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from skerry.base import NotAvailable
-from skerry.doors.keeping import Door, Watcher, keep
+from skerry.doors.keeping import Door, Watcher, keep, restart_delay_s
 from skerry.host import companion
 from skerry.host.companion import Companion
 from tests.gateway.place import run
@@ -105,6 +105,16 @@ def test_one_that_dies_is_replaced(tmp_path: Path) -> None:
     seen = kept(door, tell)
     assert seen.lost == 1
     assert "the idler ended" in seen.said[0]
+
+
+def test_one_that_dies_young_is_replaced_ever_later_and_another_at_once() -> None:
+    delays_s = [0.0]
+    for _ in range(9):
+        delays_s.append(restart_delay_s(delays_s[-1], lived_s=1))
+
+    assert delays_s[1:4] == [0.05, 0.1, 0.2]
+    assert delays_s[-1] == 5
+    assert restart_delay_s(delays_s[-1], lived_s=3600) == 0.05
 
 
 def test_one_that_a_former_daemon_left_is_taken_over(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ class Place:
 
     boxes: Boxes
     tokens: accounts.Accounts
+    services: Services
     steering: Steering
     path: Path
     reader: asyncio.StreamReader | None = None
@@ -55,6 +56,17 @@ class Place:
             message = control.from_daemon(await self.reader.readuntil(b"\n"))
             if isinstance(message, kind):
                 return message
+
+    async def all_told(self) -> list[control.FromDaemon]:
+        """Return all that was told until now."""
+        assert self.reader is not None
+        await accounts.create(self.tokens, "mark", ("read",))
+        messages: list[control.FromDaemon] = []
+        while not isinstance(
+            message := control.from_daemon(await self.reader.readuntil(b"\n")), control.Tokens
+        ):
+            messages.append(message)
+        return messages
 
     async def leave(self) -> None:
         assert self.writer is not None
@@ -96,7 +108,7 @@ async def place(folder: Path) -> AsyncGenerator[Place]:
             path = Path(short) / "sock"
             steering = Steering(context, services, tokens, Terms(), KEY)
             serving = asyncio.create_task(steering.serve(listen_unix(path)))
-            made = Place(context, tokens, steering, path)
+            made = Place(context, tokens, services, steering, path)
             try:
                 yield made
             finally:
@@ -186,6 +198,81 @@ def test_a_box_sleeps_only_if_the_gateway_lets_it(tmp_path: Path) -> None:
         assert not await asked(made, answer=False)
         assert await asked(made, answer=True)
         assert made.boxes.status(dev(made)) == "warm"
+
+    story(tmp_path, tell)
+
+
+async def frozen_meanwhile(made: Place, during: Callable[[], Awaitable[object]]) -> bool:
+    """Freeze a box that the gateway lets sleep; do something just before it is frozen."""
+
+    async def gate(_: str) -> bool:
+        await during()
+        return True
+
+    made.boxes.sleep_gates.append(gate)
+    return await asked(made, answer=True)
+
+
+def test_a_request_that_comes_before_the_box_is_frozen_keeps_it_awake(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        await made.connect()
+
+        async def wake() -> None:
+            made.say(control.Wake(5, dev(made), 8080))
+            await made.told(control.Woken)
+
+        assert not await frozen_meanwhile(made, wake)
+        assert made.boxes.status(dev(made)) == "running"
+
+    story(tmp_path, tell)
+
+
+def test_a_box_that_is_about_to_be_frozen_is_not_called_awake(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        await made.connect()
+
+        async def change() -> None:
+            for told in made.services.changed:
+                told(dev(made))
+
+        async def come_back() -> None:
+            assert not (await made.connect()).boxes[0].awake
+
+        assert await frozen_meanwhile(made, change)
+        assert await made.all_told() == []
+        await boxes.start(made.boxes, "dev")
+        made.boxes.sleep_gates.pop()
+        assert await frozen_meanwhile(made, come_back)
+
+    story(tmp_path, tell)
+
+
+def test_who_asked_for_a_wake_counts_until_the_gateway_says_otherwise(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        await made.connect()
+        uses = made.boxes.signs_of(dev(made)).uses
+        made.say(control.Wake(5, dev(made), 8080))
+        await made.told(control.Woken)
+        assert uses["request"] == 1
+        made.say(control.Traffic(box_id=dev(made), open=0, requests=1, bytes_in=1, bytes_out=1))
+        while uses["request"]:
+            await asyncio.sleep(0)
+
+    story(tmp_path, tell)
+
+
+def test_another_gateway_gets_no_answers_to_what_it_did_not_ask(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        await made.connect()
+        await boxes.stop(made.boxes, "dev")
+        async with made.boxes.turns.of(dev(made)):
+            made.say(control.Wake(1, dev(made), 8080))
+            while not made.boxes.signs_of(dev(made)).uses["request"]:
+                await asyncio.sleep(0)
+            await made.connect()
+        while made.boxes.signs_of(dev(made)).uses["request"]:
+            await asyncio.sleep(0)
+        assert all(not isinstance(each, control.Woken) for each in await made.all_told())
 
     story(tmp_path, tell)
 

@@ -37,6 +37,7 @@ from skerry.gateway.control import (
     from_gateway,
     line_of,
 )
+from skerry.gateway.downstream import Downstream
 from skerry.gateway.gateway import Gateway, Start
 from skerry.host.clock import SystemClock
 from skerry.host.seam import Running
@@ -62,12 +63,19 @@ _PATIENCE_S = 20
 def run(work: Coroutine[Any, Any, _T]) -> _T:
     """Run a test on the event loop that the gateway has in earnest."""
 
+    unhandled: list[str] = []
+
     async def with_limit() -> _T:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: unhandled.append(repr(context)))
         async with asyncio.timeout(_PATIENCE_S):
             return await work
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(with_limit())
+        result = runner.run(with_limit())
+    # A callback that raises ends a connection and nothing else, so nobody would notice.
+    assert unhandled == []
+    return result
 
 
 class Peer:
@@ -186,6 +194,14 @@ class Place:
         self.resources.callback(writer.close)
         return Peer(reader, writer)
 
+    async def connection(self) -> Downstream:
+        """Return the gateway's end of the one connection that there is."""
+        while not self.gateway.site.clients:
+            await asyncio.sleep(0)
+        (made,) = self.gateway.site.clients
+        assert isinstance(made, Downstream)
+        return made
+
     async def ask(self, request: bytes) -> Peer:
         """Send a request on a new connection. `HOST` stands for the box's Host line."""
         client = await self.client()
@@ -237,7 +253,11 @@ class Place:
     async def wake(self, *, was_started: bool = True) -> Wake:
         """Be asked for a wake, and answer it."""
         message = await self.told(Wake)
-        self.tell(Woken(id=message.id, pid=2, started_ticks=2, was_started=was_started))
+        self.tell(
+            Woken(
+                id=message.id, box_id=message.box_id, pid=2, started_ticks=2, was_started=was_started
+            )
+        )  # fmt: skip
         return message
 
     async def connect_daemon(self) -> Hello:
@@ -273,6 +293,7 @@ async def gateway(
         server = await asyncio.start_unix_server(accept, path)
         resources.callback(server.close)
         listener = socket.create_server(("127.0.0.1", 0))
+        resources.callback(listener.close)
         listener.settimeout(0)
         programs: dict[int, int] = {}
         knocks: list[int] = []

@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from skerry.gateway.control import Limits
-from tests.gateway.place import AWAKE, HOST, MILLISECOND_NS, Peer, gateway, run
+from skerry.gateway.upstream import Upstream
+from tests.gateway.place import AWAKE, HOST, MILLISECOND_NS, SECOND_NS, Peer, gateway, run
 
 SHORT_NS = 50 * MILLISECOND_NS
+LONG = b"y" * 60_000
 GET = b"GET / HTTP/1.1\r\nHOST\r\n\r\n"
 
 
@@ -91,6 +93,33 @@ def test_a_client_that_does_not_read_is_given_up() -> None:
             return True
 
     assert run(story())
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"PUT / HTTP/1.1\r\nHOST\r\nContent-Length: 33554432\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHOST\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
+    ],
+    ids=["body", "tunnel"],
+)
+def test_a_box_that_read_slowly_has_its_whole_time_to_say_something(request_: bytes) -> None:
+    async def story() -> int:
+        limits = Limits(body_wait_ns=60 * SECOND_NS, answer_wait_ns=1000 * SECOND_NS)
+        async with gateway(limits=limits) as place:
+            program = await place.program()
+            client = await place.ask(request_)
+            box = await program.get()
+            if b"Upgrade" in await box.head():
+                box.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+                await client.head()
+            downstream = await place.connection()
+            downstream.data_received(bytes(32 << 20))  # at once, so that it is more than fits
+            await box.exactly(32 << 20)
+            await place.settled()
+            return downstream.deadline_ns - place.gateway.site.now_ns
+
+    assert run(story()) > 900 * SECOND_NS
 
 
 def test_too_many_connections_of_one_address_are_turned_away() -> None:
@@ -178,3 +207,25 @@ def test_an_answer_of_the_gateway_says_nothing_that_a_cache_or_page_could_misuse
     assert b"Cache-Control: no-store\r\n" in head
     assert b"Content-Security-Policy: default-src 'none'" in head
     assert HOST not in head
+
+
+def test_heads_of_single_bytes_are_looked_at_once() -> None:
+    # Each byte looked at with all before it is 20 seconds of work for one such head.
+    async def story() -> tuple[bytes | None, bytes]:
+        async with gateway() as place:
+            program = await place.program()
+            client = await place.client()
+            downstream = await place.connection()
+            for byte in b"GET / HTTP/1.1\r\nHost: %b\r\nX: %b\r\n\r\n" % (HOST, LONG):
+                downstream.data_received(bytes([byte]))
+            seen = await (await program.get()).request()
+            (upstream,) = place.gateway.site.upstreams
+            assert isinstance(upstream, Upstream)
+            for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: %b\r\n\r\n" % LONG:
+                upstream.data_received(bytes([byte]))
+            return seen.header(b"x"), await client.head()
+
+    seen, head = run(story())
+
+    assert seen == LONG
+    assert b"X: %b\r\n" % LONG in head

@@ -92,8 +92,16 @@ def test_a_box_gets_no_credentials_of_ours_and_keeps_its_own() -> None:
     assert b"Authorization: Basic eDp5\r\nCookie: a=b\r\n" in theirs
 
 
+@pytest.mark.parametrize(
+    "value", [b"Bearer %b\xa0", b"Bearer\t%b", b"Token %b", b'Bearer "%b"', b"bearer  %b,x"]
+)
+def test_a_token_that_is_badly_written_stays_here_too(value: bytes) -> None:
+    assert TOKEN not in for_box(b"Authorization: " + value % TOKEN + b"\r\n")
+
+
 def test_what_strangers_say_of_their_way_is_replaced_by_what_is_known() -> None:
     said = b"X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 7.7.7.7\r\nForwarded: for=8.8.8.8\r\n"
+    said += b"True-Client-IP: 9.9.9.9\r\nProxy: http://6.6.6.6\r\n"
     block = for_box(said + b"X-Real-IP: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n")
 
     assert b"X-Forwarded-For: 10.0.0.9\r\n" in block

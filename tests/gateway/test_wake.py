@@ -63,7 +63,7 @@ def test_many_who_wait_cause_one_wake() -> None:
             clients = [await place.ask(GET) for _ in range(20)]
             first = await place.told(Wake)
             await place.settled()
-            place.tell(Woken(id=first.id, pid=2, started_ticks=2))
+            place.tell(Woken(id=first.id, box_id=first.box_id, pid=2, started_ticks=2))
             found = await statuses(*clients)
             place.tell(MaySleep(1, BOX_ID))
             others = 0
@@ -83,7 +83,9 @@ def test_who_waits_is_told_when_the_box_does_not_wake() -> None:
         async with gateway(ASLEEP) as place:
             client = await place.ask(GET)
             asked = await place.told(Wake)
-            place.tell(Woken(id=asked.id, error="The budget of $5 is used up."))
+            place.tell(
+                Woken(id=asked.id, box_id=asked.box_id, error="The budget of $5 is used up.")
+            )
             return await client.head(), await client.until(b"}\n")
 
     head, body = run(story())
@@ -130,7 +132,7 @@ def test_a_box_that_ended_unseen_is_woken() -> None:
             asked = await place.told(Wake)
             place.is_box_gone = False
             program = await place.program()
-            place.tell(Woken(id=asked.id, pid=3, started_ticks=3))
+            place.tell(Woken(id=asked.id, box_id=asked.box_id, pid=3, started_ticks=3))
             (await program.get()).answer()
             return await client.head()
 
@@ -243,3 +245,42 @@ def test_the_daemon_is_told_what_is_open_and_how_much_came() -> None:
     assert (ended.open, ended.requests) == (0, 0)
     assert ended.bytes_out > len(b"hello, world\n")
     assert ended.bytes_in > 0
+
+
+def test_a_wake_that_nobody_answered_is_asked_for_again() -> None:
+    async def story() -> tuple[bytes, Wake, Wake]:
+        async with gateway(ASLEEP, limits=Limits(wake_wait_ns=50 * MILLISECOND_NS)) as place:
+            first = await place.ask(GET)
+            asked = await place.told(Wake)
+            head = await first.head()
+            await place.ask(GET)
+            return head, asked, await place.told(Wake)
+
+    head, asked, again = run(story())
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert asked == again
+
+
+def test_after_a_wake_the_daemon_is_told_what_is_open_though_all_have_left() -> None:
+    async def story() -> int:
+        async with gateway(ASLEEP) as place:
+            client = await place.ask(GET)
+            asked = await place.told(Wake)
+            client.reset()
+            while (await place.told(Traffic)).open:
+                pass
+            place.tell(Woken(id=asked.id, box_id=BOX_ID, pid=2, started_ticks=2))
+            return (await place.told(Traffic)).open
+
+    assert run(story()) == 0
+
+
+def test_an_answer_for_another_box_than_was_asked_for_wakes_none() -> None:
+    async def story() -> bytes:
+        async with gateway(ASLEEP, limits=Limits(wake_wait_ns=50 * MILLISECOND_NS)) as place:
+            client = await place.ask(GET)
+            asked = await place.told(Wake)
+            place.tell(Woken(id=asked.id, box_id="box_0000000000000000", pid=2, started_ticks=2))
+            return await client.head()
+
+    assert run(story()).startswith(b"HTTP/1.1 503 ")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,6 +39,22 @@ def test_one_that_lives_holds_its_lock_and_is_found_by_it(tmp_path: Path) -> Non
     os.close(lock)
     found.close()
     made.close()
+
+
+def test_one_whose_starter_was_killed_at_once_is_found_all_the_same(tmp_path: Path) -> None:
+    # Killed within its call: nothing that it would have done after the fork is done.
+    starter = (
+        "import os; from pathlib import Path; from skerry.host import companion;"
+        "companion.os.close = companion.os.pidfd_open = lambda *_: os._exit(0);"
+        f"folder = Path({str(tmp_path)!r}); lock = companion.take_lock(folder / 'lock');"
+        f"companion.start({(*SLEEP, 'marked')!r}, lock, [], folder / 'err')"
+    )
+    subprocess.run([sys.executable, "-c", starter], check=True)
+
+    found = companion.find(tmp_path / "lock", "marked", tmp_path / "err")
+    assert found is not None
+    asyncio.run(found.end(20))
+    found.close()
 
 
 def test_its_last_words_are_told(tmp_path: Path) -> None:

@@ -59,16 +59,23 @@ def ask(
     """Return the answer to a call. Raises RefusedError with what an error says."""
     if query:
         path += "?" + urlencode(query)
-    connection = Connection("skerry")
     data = None if body is None else json.dumps(body).encode()
     try:
-        connection.request(method, path, data, HEADERS)
-        answer = connection.getresponse()
+        answer = once(method, path, data)
     except (OSError, http.client.HTTPException) as error:
-        raise RefusedError(f"Skerry's answer was cut short: {error}.") from None
+        if method != "GET":
+            raise RefusedError(f"Skerry was cut short, perhaps half way: {error}.") from None
+        answer = once(method, path, data)  # it was restarted while it answered
     if answer.status >= 400:
         raise RefusedError(error_of(answer.read()))
     return answer
+
+
+def once(method: str, path: str, data: bytes | None) -> http.client.HTTPResponse:
+    """Make a call and return the beginning of its answer."""
+    connection = Connection("skerry")
+    connection.request(method, path, data, HEADERS)
+    return connection.getresponse()
 
 
 def error_of(data: bytes) -> str:
@@ -306,9 +313,20 @@ def print_version() -> int:
     return 0
 
 
+def joined(arguments: list[str]) -> list[str]:
+    """Return arguments with values that begin with a dash tied to their options, for argparse."""
+    found: list[str] = []
+    for each in arguments:
+        if found and found[-1] in ("--args", "--arg", "--comment"):
+            found[-1] += "=" + each
+        else:
+            found.append(each)
+    return found
+
+
 def main() -> int:
     """Run one command and return its exit code."""
-    asked = build().parse_args()
+    asked = build().parse_args(joined(sys.argv[1:]))
     try:
         return asked.run(asked)
     except RefusedError as error:

@@ -28,6 +28,7 @@ BOX = "skerry.box_id"
 
 # Longer than that a box is kept awake by those outside: what runs in it may be anything.
 _HOLD_NS_MAX = 3600 * 10**9
+_LOG_LINES_MAX = 1000
 # Whoever is in the box: somebody without rights, should a call ask for any.
 _SOMEBODY = Token("", "inside", (), b"", 0)
 
@@ -72,6 +73,20 @@ async def restore(call: Call) -> Response:
     return response
 
 
+async def logs(call: Call) -> Response:
+    """Tell the last lines of a service's log, and what comes; the whole of it the box sees as files.
+
+    Raises Invalid(bad_query).
+    """
+    if call.query(services.Logs).lines > _LOG_LINES_MAX:
+        raise Invalid(
+            "bad_query",
+            f"From inside, the last {_LOG_LINES_MAX} lines are told at most. Read "
+            "/.skerry/logs/services/NAME.log for more.",
+        )
+    return await services.logs(call)
+
+
 async def take(call: Call) -> Response:
     """Keep the box awake for a while."""
     body = await call.body(wire.TakeHold)
@@ -112,7 +127,7 @@ CALLS: Mapping[tuple[str, str], Handler] = {
     ("POST", _ONE_SERVICE + "/start"): services.start,
     ("POST", _ONE_SERVICE + "/stop"): services.stop,
     ("POST", _ONE_SERVICE + "/restart"): services.restart,
-    ("GET", _ONE_SERVICE + "/logs"): services.logs,
+    ("GET", _ONE_SERVICE + "/logs"): logs,
     ("POST", "/v1/checkpoint"): checkpoints.create,
     ("GET", "/v1/checkpoints"): checkpoints.page,
     ("GET", _ONE_CHECKPOINT): checkpoints.find,

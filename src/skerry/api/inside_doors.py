@@ -9,7 +9,7 @@ Nothing that is asked here keeps a box awake. What is answered, this file does n
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import uvicorn
@@ -29,7 +29,12 @@ from skerry.boxes import Box, Boxes
 _CONNECTIONS_MAX = 16
 _AT_ONCE_MAX = 4  # requests that are worked on; an answer that has begun may go on beside them
 _WAITING_MAX = 32
-_BURST, _PER_SECOND = 200, 50  # connections and requests
+# Connections, requests, and pieces of what comes: reading costs us time whatever is said.
+_BURST, _PER_SECOND = 300, 100
+_PIECE_BYTES = 2 << 10
+# Pieces of what goes: an answer that does not end costs as much.
+_SENT_BURST, _SENT_PER_SECOND = 128, 64
+_SENT_PIECE_BYTES = 8 << 10
 _JSON_BYTES_MAX = 256 << 10
 _HEADER_BYTES_MAX = 32 << 10
 _IDLE_NS = 15 * 10**9
@@ -116,6 +121,7 @@ class _Door:
         self._common = common
         self._loop = asyncio.get_running_loop()
         self._pace = Pace(burst=_BURST, per_second=_PER_SECOND)
+        self._sent_pace = Pace(burst=_SENT_BURST, per_second=_SENT_PER_SECOND)
         self._room = asyncio.Semaphore(_AT_ONCE_MAX)
         self._waiting = 0
         self._state = ServerState()
@@ -149,15 +155,40 @@ class _Door:
             return
         self._waiting += 1
         try:
-            await asyncio.sleep(self._pace.take(self._common.clock.monotonic_ns()) / 1e9)
+            await asyncio.sleep(self._pace.take(self._now_ns()) / 1e9)
             place = _Place(self._room)
             await place.taken()
         finally:
             self._waiting -= 1
         try:
-            await self._common.app({**scope, BOX: self._box_id}, receive, place.watching(send))
+            sending = self._sending(send, place)
+            await self._common.app({**scope, BOX: self._box_id}, receive, sending)
         finally:
             place.leave()
+
+    def came(self, size: int) -> float:
+        """Count bytes that came; return how many seconds no more shall be read."""
+        return self._pace.take(self._now_ns(), 1 + size // _PIECE_BYTES) / 1e9
+
+    def _sending(self, send: Send, place: "_Place") -> Send:
+        """Return send at our pace; the place is left with the first piece of an answer."""
+        unpaid = 0
+
+        async def paced(message: Message) -> None:
+            nonlocal unpaid
+            if message["type"] == "http.response.body":
+                place.leave()
+                unpaid += len(message.get("body", b""))
+                if unpaid >= _SENT_PIECE_BYTES:
+                    pieces, unpaid = divmod(unpaid, _SENT_PIECE_BYTES)
+                    wait_ns = self._sent_pace.take(self._now_ns(), pieces)
+                    await asyncio.sleep(wait_ns / 1e9)
+            await send(message)
+
+        return paced
+
+    def _now_ns(self) -> int:
+        return int(self._loop.time() * 1e9)  # as the loop's own timers have it
 
     def _listen(self) -> None:
         self._pause = None
@@ -171,7 +202,7 @@ class _Door:
         """Take one connection when it is time for one; until then it waits in the kernel."""
         if not self._is_time:
             self._is_time = True
-            if wait_ns := self._pace.take(self._common.clock.monotonic_ns()):
+            if wait_ns := self._pace.take(self._now_ns()):
                 self._pause_for(wait_ns / 1e9)
                 return
         try:
@@ -193,16 +224,39 @@ class _Door:
         except OSError:  # it left
             connection.close()
 
-    def _protocol(self) -> HttpProtocol:
+    def _protocol(self) -> "_Protocol":
         common = self._common
-        protocol = HttpProtocol(
+        protocol = _Protocol(
             common.config, self._state, common.limits, common.clock, self._unfinished
         )
-        protocol.app = self
-        protocol.ws_protocol_class = (
-            None  # there are no WebSockets inside: it is a request as others
-        )
+        protocol.app = protocol.door = self
+        protocol.ws_protocol_class = None  # no WebSockets: such a request is one as others
         return protocol
+
+
+class _Protocol(HttpProtocol):
+    """One connection from inside a box, read no faster than the box may be."""
+
+    door: _Door
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came, and no more for a while if it was much."""
+        super().data_received(data)
+        wait_s = self.door.came(len(data))
+        if wait_s and not self.transport.is_closing():
+            self.transport.pause_reading()
+            self.loop.call_later(wait_s, self._read_on)
+
+    def _read_on(self) -> None:
+        # If the application is behind with the body, it is its turn to say so.
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def on_response_complete(self) -> None:
+        """Hear nobody out: what was answered before a Unix socket is closed still arrives."""
+        super().on_response_complete()
+        if self.cycle.more_body:
+            self.transport.close()
 
 
 class _Place:
@@ -223,13 +277,3 @@ class _Place:
             self._timer.cancel()
             self._timer = None
             self._room.release()
-
-    def watching(self, send: Send) -> Callable[[Message], Awaitable[None]]:
-        """Return send, which leaves with the first piece of an answer."""
-
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                self.leave()
-            await send(message)
-
-        return watched

@@ -11,8 +11,8 @@ class Pace:
         self._ahead_ns_max = (burst - 1) * self._step_ns
         self._next_ns = 0
 
-    def take(self, now_ns: int) -> int:
-        """Take the next moment; return how long it is until then."""
+    def take(self, now_ns: int, count: int = 1) -> int:
+        """Take the next moments, so many; return how long it is until the first of them."""
         due_ns = max(self._next_ns, now_ns)
-        self._next_ns = due_ns + self._step_ns
+        self._next_ns = due_ns + self._step_ns * count
         return max(0, due_ns - now_ns - self._ahead_ns_max)

@@ -19,6 +19,7 @@ from skerry.host.listener import listen_tcp
 
 _END_S_MAX = 12.0  # a little more than doors give to what is under way
 _RESTART_S = (0.05, 5.0)
+_STEADY_S = 10.0  # who lived for so long does not die of how it was started
 # A peer that is gone without a word is found within three minutes.
 _TCP_OPTIONS = (
     (socket.TCP_KEEPIDLE, 60),
@@ -83,9 +84,11 @@ async def keep(door: Door, watcher: Watcher) -> None:
     running = await _take_over(door, watcher)
     public: socket.socket | None = None
     is_ready = False
-    delay_s, delay_s_max = _RESTART_S
+    delay_s = 0.0
+    clock = asyncio.get_running_loop().time
     try:
         while True:
+            began_s = clock()
             if running is None:
                 # Kept here too: while a door is replaced, who comes waits and loses nothing.
                 public = public or listen_tcp(door.listen, door.flag, _TCP_OPTIONS)
@@ -101,14 +104,23 @@ async def keep(door: Door, watcher: Watcher) -> None:
             watcher.say(
                 f"skerry: {door.name} ended ({words or 'without a word'}); another one is started"
             )
+            delay_s = restart_delay_s(delay_s, clock() - began_s)
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 2, delay_s_max)
     finally:
         if public is not None:
             public.close()
         if running is not None:
             await running.end(_END_S_MAX)
             running.close()
+
+
+def restart_delay_s(delay_s: float, lived_s: float) -> float:
+    """Return after how long another door is started, of which the last one lived for so long.
+
+    delay_s: the delay before that one; it doubles while they die young. In seconds.
+    """
+    least_s, most_s = _RESTART_S
+    return least_s if lived_s >= _STEADY_S else min(max(2 * delay_s, least_s), most_s)
 
 
 async def _take_over(door: Door, watcher: Watcher) -> Companion | None:

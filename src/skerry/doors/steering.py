@@ -64,6 +64,9 @@ class Steering:
         self._key = signing_key
         self._peer: _Peer | None = None
         self._open: dict[str, int] = {}
+        # Boxes that the gateway takes as asleep before they are: nobody is told otherwise until
+        # the turn has ended in which it was asked.
+        self._let_go: set[str] = set()
         self._questions = 0
         self._wakes: set[asyncio.Task[None]] = set()
         self.arrived = asyncio.Event()
@@ -153,7 +156,7 @@ class Steering:
     def _take(self, peer: _Peer, message: control.FromGateway) -> None:
         match message:
             case control.Wake():
-                task = asyncio.create_task(self._wake(message))
+                task = asyncio.create_task(self._wake(peer, message))
                 self._wakes.add(task)
                 task.add_done_callback(self._wakes.discard)
             case control.SleepAnswer():
@@ -169,6 +172,7 @@ class Steering:
 
     def _turn_ended(self, key: Hashable) -> None:
         if isinstance(key, str) and key.startswith("box_"):
+            self._let_go.discard(key)
             self._tell_box(key)
 
     def _tell_box(self, box_id: str) -> None:
@@ -200,7 +204,7 @@ class Steering:
 
     def _box(self, box: boxes.Box) -> control.Box:
         first = self._boxes.running.get(box.box_id)
-        if first is None or self._boxes.status(box.box_id) != "running":
+        if self._boxes.status(box.box_id) != "running" or box.box_id in self._let_go:
             first = None
         return control.Box(
             box_id=box.box_id,
@@ -220,32 +224,35 @@ class Steering:
 
     # What is asked.
 
-    async def _wake(self, message: control.Wake) -> None:
-        context = self._boxes
-        was_cold = context.status(message.box_id) == "cold"
+    async def _wake(self, peer: _Peer, message: control.Wake) -> None:
+        context, box_id = self._boxes, message.box_id
+        before = context.running.get(box_id)
         try:
-            name = context.find_id(message.box_id).name
-            async with boxes.awake(context, name, _USE):
-                first = context.running[message.box_id]
-                self._know(message.box_id)
+            async with boxes.awake(context, box_id, _USE):
+                first = context.running[box_id]
+                if self._peer is not peer:
+                    return  # one that came since asks again, by numbers of its own
+                # Who asked has something open, though that is told only now and then. Else it
+                # could be frozen in a turn that has begun, of which the gateway was asked before.
+                self._count(box_id, max(1, self._open.get(box_id, 0)))
+                self._let_go.discard(box_id)
+                peer.told[box_id] = self._box(context.find_id(box_id))
                 self._send(
                     control.Woken(
-                        id=message.id, pid=first.init_pid, started_ticks=first.started_ticks,
-                        was_started=was_cold,
+                        id=message.id, box_id=box_id, pid=first.init_pid,
+                        started_ticks=first.started_ticks, was_started=first != before,
                     )
                 )  # fmt: skip
-        except SkerryError as error:
-            self._send(control.Woken(id=message.id, error=error.message))
-
-    def _know(self, box_id: str) -> None:
-        """Note that the gateway will know a box as it is now."""
-        if self._peer is not None:
-            self._peer.told[box_id] = self._box(self._boxes.find_id(box_id))
+        except (SkerryError, OSError) as error:
+            if self._peer is peer:
+                self._send(control.Woken(id=message.id, box_id=box_id, error=str(error)))
 
     async def _may_sleep(self, box_id: str) -> bool:
         """Ask the gateway whether nothing is open to a box; one that cannot say has something."""
         peer = self._peer
         if peer is None:
+            if self.is_alone:
+                self._let_go.add(box_id)  # one may come before it is frozen
             return self.is_alone
         self._questions += 1
         question = self._questions
@@ -258,10 +265,12 @@ class Steering:
             return False
         finally:
             peer.asked.pop(question, None)
-        if may_sleep and box_id in peer.told:
-            peer.told[box_id] = msgspec.structs.replace(
-                peer.told[box_id], awake=False, pid=0, started_ticks=0
-            )
+        if may_sleep:
+            self._let_go.add(box_id)
+            if box_id in peer.told:
+                peer.told[box_id] = msgspec.structs.replace(
+                    peer.told[box_id], awake=False, pid=0, started_ticks=0
+                )
         return may_sleep
 
     def _note(self, traffic: control.Traffic) -> None:

@@ -28,7 +28,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     and may be gone; answer_wait: until a box begins to answer; answer_idle: between
     pieces of an answer or in a tunnel; idle: a connection without a request; upstream_idle: an
     unused one to a box; connect_wait: for a port that neither takes nor refuses; listen_wait: for a
-    port of a box that was just started; wake_wait: for a box to wake, the port included.
+    port of a box that was just started; wake_wait: for a box to wake. held_bytes: of a body, while
+    its box wakes; the rest waits at the client. connections: of clients, and likewise to boxes.
     """
 
     header_bytes_max: _Count = 64 << 10
@@ -44,7 +45,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     connect_wait_ns: _Time = 5 * _SECOND_NS
     listen_wait_ns: _Time = 30 * _SECOND_NS
     wake_wait_ns: _Time = 60 * _SECOND_NS
-    held_bytes_max: _Count = 1 << 20
+    held_bytes_max: _Count = 64 << 10
     connections_max: _Count = 8192
     connections_per_client_max: _Count = 1024
     requests_per_box_max: _Count = 2048
@@ -119,10 +120,12 @@ class Tokens(Struct, frozen=True, tag="tokens"):
 class Woken(Struct, frozen=True, kw_only=True, tag="woken"):
     """The answer to Wake. error: why it failed, for people, without internals.
 
+    The daemon takes something as open to the box until the gateway says how much is.
     was_started: its programs began anew, so that ports may take a while to listen.
     """
 
     id: int
+    box_id: str
     error: str | None = None
     pid: int = 0
     started_ticks: int = 0

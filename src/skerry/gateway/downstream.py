@@ -50,6 +50,7 @@ class Downstream(asyncio.Protocol):
         "_known",
         "_line",
         "_lingered",
+        "_looked",
         "_site",
         "_transport",
         "_works",
@@ -76,6 +77,7 @@ class Downstream(asyncio.Protocol):
         self._is_looping = False
         self._is_trusted = False
         self._lingered = 0
+        self._looked = 0  # so much of a head has no end in it
         self.deadline_ns = 0
         self.is_full = False
         self.is_fixed = False
@@ -259,14 +261,16 @@ class Downstream(asyncio.Protocol):
     def _take_request(self) -> bool:
         """Take one request; tell whether there was a whole head."""
         data = self._buffer
-        if data[:2] == b"\r\n":  # some clients end a body with one
+        if data[:2] == b"\r\n" and not self._is_in_head:  # some clients end a body with one
             data = self._buffer = data[2:]
-        size = data.find(b"\r\n\r\n")
+        # Each byte is looked at once, or a client that sends them one by one has us busy for long.
+        size = data.find(b"\r\n\r\n", self._looked)
         limits = self._site.limits
         if size < 0:
             self._wait_for_head(data)
             return False
         self._buffer = data[size + 4 :]
+        self._looked = 0
         self._line = _NO_LINE
         self._is_in_head = True
         try:
@@ -282,9 +286,10 @@ class Downstream(asyncio.Protocol):
 
     def _wait_for_head(self, data: bytes) -> None:
         limits = self._site.limits
+        looked, self._looked = self._looked, max(0, len(data) - 3)
         if len(data) > limits.header_bytes_max:
             self._reply(pages.LONG_HEAD, keep=False)
-        elif has_bare_line_end(data):
+        elif has_bare_line_end(data, looked):
             self._reply(
                 pages.bad_message(400, "bad_header", "Lines end with CR and LF, both."), keep=False
             )

@@ -141,7 +141,7 @@ class Exchange:
         if len(box.open) > limits.requests_per_box_max:
             self.fail(pages.TOO_MANY_REQUESTS)
             return
-        self._wait(limits.answer_wait_ns if self.is_sent else limits.body_wait_ns)
+        self._wait_for_client_or_box()
         if box.awake:
             self._connect()
         else:
@@ -336,11 +336,18 @@ class Exchange:
         """Know whether the box takes no more for now."""
         if is_full:
             self._client.hold(UPSTREAM_FULL)
+            return
+        if self._is_answered:
+            self.touch()
         else:
-            self._wait(self._site.limits.body_wait_ns)
-            self._client.release(UPSTREAM_FULL)
+            self._wait_for_client_or_box()
+        self._client.release(UPSTREAM_FULL)
 
     # What follows from it.
+
+    def _wait_for_client_or_box(self) -> None:
+        limits = self._site.limits
+        self._wait(limits.answer_wait_ns if self.is_sent else limits.body_wait_ns)
 
     def _wait(self, duration_ns: int) -> None:
         if not self._client.is_fixed:
@@ -372,8 +379,7 @@ class Exchange:
     def _attach(self, upstream: Upstream, *, is_new: bool) -> None:
         self._upstream = upstream
         if is_new:
-            limits = self._site.limits
-            self._wait(limits.answer_wait_ns if self.is_sent else limits.body_wait_ns)
+            self._wait_for_client_or_box()
         if self._client.is_full:
             upstream.hold()
         extra = b""

@@ -44,9 +44,12 @@ def fields_of(block: bytes, fields_max: int) -> list[tuple[bytes, bytes, bytes]]
     return [(name.lower(), name, value.strip(b" \t")) for name, value in found]
 
 
-def has_bare_line_end(data: bytes) -> bool:
-    """Tell whether a carriage return or line feed stands alone in data, where none may."""
-    return _BARE.search(data) is not None
+def has_bare_line_end(data: bytes, at: int) -> bool:
+    """Tell whether a carriage return or line feed stands alone in data from `at` on.
+
+    A carriage return that is the last of data may yet get its line feed.
+    """
+    return _BARE.search(data, at) is not None
 
 
 def list_of(values: Iterable[bytes]) -> list[bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Protocol, TypeAlias
 
 from skerry.base import Conflict
@@ -115,19 +115,12 @@ class Openings:
         _tell(opened, outcome)
 
     async def _knock(self, box: BoxState, port: int) -> None:
-        loop = asyncio.get_running_loop()
         key = (box.box.box_id, port)
-        began = loop.time()
-        while True:
-            outcome = await self._try(box, port)
-            waiting = self._waiting[key]
-            is_over = self._site.now_ns >= box.listen_until_ns
-            if outcome is not pages.NO_LISTENER or is_over or not waiting:
-                break
-            spent_ns = int((loop.time() - began) * 1e9)
-            least_ns, most_ns = _DISTANCE_NS
-            await asyncio.sleep(min(max(spent_ns // _KNOCK_SHARE, least_ns), most_ns) / 1e9)
-        del self._waiting[key]
+        waiting = self._waiting[key]
+        try:
+            outcome = await self._until_it_opens(box, port, waiting)
+        finally:  # also if we are at fault: else nobody would knock at this port again
+            del self._waiting[key]
         if not isinstance(outcome, Upstream):
             if outcome is pages.NO_LISTENER:
                 outcome = pages.PORT_TOO_SLOW
@@ -143,6 +136,20 @@ class Openings:
         for opened in others:
             if opened is not None:
                 self._tasks[opened] = self._start(self._open(box, port, opened))
+
+    async def _until_it_opens(
+        self, box: BoxState, port: int, waiting: Collection[Opened]
+    ) -> Upstream | Problem | None:
+        loop = asyncio.get_running_loop()
+        least_ns, most_ns = _DISTANCE_NS
+        began = loop.time()
+        while True:
+            outcome = await self._try(box, port)
+            is_over = self._site.now_ns >= box.listen_until_ns
+            if outcome is not pages.NO_LISTENER or is_over or not waiting:
+                return outcome
+            spent_ns = int((loop.time() - began) * 1e9)
+            await asyncio.sleep(min(max(spent_ns // _KNOCK_SHARE, least_ns), most_ns) / 1e9)
 
     async def _try(self, box: BoxState, port: int) -> Upstream | Problem | None:
         """Return a connection, why there is none, or None if the box does not run."""

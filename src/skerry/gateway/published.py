@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from skerry.base import NotAvailable
 from skerry.gateway.site import BoxState
+from skerry.host.listener import listen_tcp
 
 if TYPE_CHECKING:
     from skerry.gateway.exchange import Works
@@ -43,7 +45,7 @@ class Publications:
         for key in wanted.keys() - self._servers.keys():
             try:
                 self._servers[key] = await self._listen(wanted[key], *key[1:])
-            except OSError:  # somebody else has the port for now
+            except NotAvailable:  # somebody else has the port for now
                 self._settled = -1
 
     def close(self) -> None:
@@ -53,13 +55,10 @@ class Publications:
         self._servers.clear()
 
     async def _listen(self, box: BoxState, listen: str, port: int) -> asyncio.Server:
-        address, _, local = listen.rpartition(":")
+        # Its connections find out about peers that are gone: nothing else would end those.
+        listener = listen_tcp(listen, "another port")
         return await asyncio.get_running_loop().create_server(
-            lambda: Guest(self._works, box, port),
-            address.strip("[]"),
-            int(local),
-            backlog=_BACKLOG,
-            reuse_address=True,
+            lambda: Guest(self._works, box, port), sock=listener, backlog=_BACKLOG
         )
 
 
@@ -163,8 +162,12 @@ class Guest(asyncio.Protocol):
         if self._early:
             upstream.transport.write(self._early)
             self._early = b""
+        has_ended = self._ends > 0  # who only listens may end its side at once
+        if has_ended:
+            upstream.transport.write_eof()
         upstream.tunnel(self)
-        self._transport.resume_reading()
+        if not has_ended:  # else the end would be read again
+            self._transport.resume_reading()
 
     def fail(self, problem: Problem) -> None:  # noqa: ARG002 - there is no way to tell it
         """Close, since the box cannot be reached."""

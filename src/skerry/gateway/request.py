@@ -27,9 +27,13 @@ _OURS_TO_SAY = frozenset(
         b"proxy-authenticate",
     }
 )  # fmt: skip
+# What proxies say of the way of a request, and what programs take for that.
 FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
-     b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server"}
+     b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl",
+     b"x-forwarded-scheme", b"x-forwarded-user", b"x-client-ip", b"x-cluster-client-ip",
+     b"true-client-ip", b"x-original-url", b"x-rewrite-url",
+     b"proxy"}  # a CGI program sees it as HTTP_PROXY, and sends its own requests there
 )  # fmt: skip
 # Of these a client's Connection field cannot take anything away.
 _KEPT = frozenset({b"authorization", b"cookie", b"origin", b"content-type", b"content-encoding"})

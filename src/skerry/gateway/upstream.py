@@ -18,6 +18,7 @@ from skerry.gateway.site import BoxState, Site
 
 _INTERIMS_MAX = 32
 _STATUS_LINES_MAX = 256
+_STATUS_LINE_BYTES_MAX = 64
 _NEVER = 1 << 63
 
 _status_lines: dict[bytes, tuple[int, bytes, bool]] = {}
@@ -82,7 +83,7 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         "_block", "_body", "_box", "_buffer", "_fields", "_interims", "_is_new", "_is_silent",
-        "_port", "_site", "_tunnel", "asking", "deadline_ns", "idle_since_ns", "is_full", "may_stay",
+        "_looked", "_port", "_site", "_tunnel", "asking", "deadline_ns", "idle_since_ns", "is_full", "may_stay",
         "transport",
     )  # fmt: skip
 
@@ -97,6 +98,7 @@ class Upstream(asyncio.Protocol):
         self.may_stay = True
         self.is_full = False
         self._buffer = b""
+        self._looked = 0  # so much of a head has no end in it
         self._block = b""
         self._fields: ResponseFields | None = None
         self._body: Body | None = None
@@ -238,11 +240,13 @@ class Upstream(asyncio.Protocol):
     def _take_heads(self, asking: Asking) -> None:
         while self.asking is asking and self._body is None and self._tunnel is None:
             data = self._buffer
-            size = data.find(b"\r\n\r\n")
+            looked, self._looked = self._looked, 0
+            size = data.find(b"\r\n\r\n", looked)
             limits = self._site.limits
             if size < 0:
-                if len(data) > limits.header_bytes_max or has_bare_line_end(data):
+                if len(data) > limits.header_bytes_max or has_bare_line_end(data, looked):
                     raise BadMessage("bad_header", "The answer's head has no end.")
+                self._looked = max(0, len(data) - 3)
                 return
             if size > limits.header_bytes_max:
                 raise BadMessage("bad_header", "The answer's head is too long.")
@@ -326,7 +330,9 @@ class Upstream(asyncio.Protocol):
         if self.transport.is_closing() or not box.awake or site.is_stopping:
             return False
         pool = box.pools.setdefault(self._port, [])
-        if len(pool) >= site.limits.upstream_idle_per_port_max:
+        # All together too: a box has 65,535 ports, and its visitors may use them all.
+        is_many = len(site.upstreams) > site.limits.connections_max
+        if is_many or len(pool) >= site.limits.upstream_idle_per_port_max:
             return False
         self.idle_since_ns = site.now_ns
         self.deadline_ns = site.now_ns + site.limits.upstream_idle_ns
@@ -372,6 +378,6 @@ def _status_line(line: bytes) -> tuple[int, bytes, bool]:
     known = _status_lines.get(line)
     if known is None:
         known = status_line(line)
-        if len(_status_lines) < _STATUS_LINES_MAX:
+        if len(_status_lines) < _STATUS_LINES_MAX and len(line) <= _STATUS_LINE_BYTES_MAX:
             _status_lines[line] = known
     return known

@@ -24,11 +24,11 @@ class Sleeper(Protocol):
 
 
 class _Waking:
-    __slots__ = ("box", "message", "sleepers")
+    __slots__ = ("asked_ns", "message", "sleepers")
 
-    def __init__(self, box: BoxState, message: Wake) -> None:
-        self.box = box
+    def __init__(self, message: Wake, asked_ns: int) -> None:
         self.message = message
+        self.asked_ns = asked_ns
         self.sleepers: dict[Sleeper, None] = {}  # in their order
 
 
@@ -43,11 +43,15 @@ class Wakes:
 
     def ask(self, box: BoxState, port: int, sleeper: Sleeper) -> None:
         """Have a box woken; the sleeper is told the outcome."""
-        box_id = box.box.box_id
+        box_id, now_ns = box.box.box_id, self._site.now_ns
         waking = self._by_box.get(box_id)
         if waking is None:
-            waking = self._by_box[box_id] = _Waking(box, Wake(self._next_id, box_id, port))
+            waking = self._by_box[box_id] = _Waking(Wake(self._next_id, box_id, port), now_ns)
             self._next_id += 1
+            self._send(waking.message)
+        elif now_ns - waking.asked_ns > self._site.limits.wake_wait_ns:
+            # Nobody waits for so long: that question is lost, and its box must not be with it.
+            waking.asked_ns = now_ns
             self._send(waking.message)
         if len(waking.sleepers) >= self._site.limits.waiting_per_box_max:
             sleeper.fail(pages.TOO_MANY_WAITING)
@@ -60,21 +64,27 @@ class Wakes:
             waking.sleepers.pop(sleeper, None)
 
     def unanswered(self) -> list[Wake]:
-        """Return what was asked and not answered, to be said again on a new connection."""
+        """Return what was asked and not answered, to be said again on a new connection.
+
+        What nobody waits for any more is left out, and forgotten.
+        """
+        self._by_box = {box_id: each for box_id, each in self._by_box.items() if each.sleepers}
         return [waking.message for waking in self._by_box.values()]
 
     def answered(self, message: Woken) -> None:
         """Let those go on who waited for this answer, or tell them the reason why not."""
-        waking = next((w for w in self._by_box.values() if w.message.id == message.id), None)
-        if waking is None:
+        waking, box = self._by_box.get(message.box_id), self._site.boxes.get(message.box_id)
+        if box is None:
             return
-        box = waking.box
+        box.is_changed = True  # the daemon waits to be told what is open
+        if waking is None or waking.message.id != message.id:
+            return
         if message.error is None:
             self._site.woken(box, message)
             self.settled(box)
             return
         box.wake_error = message.error
-        del self._by_box[box.box.box_id]
+        del self._by_box[message.box_id]
         for sleeper in list(waking.sleepers):
             sleeper.fail(pages.WAKE_FAILED)
 

@@ -20,7 +20,8 @@ _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442  # the same on all machi
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC = 1, os.O_CLOEXEC
 _MOVE_MOUNT_F_EMPTY_PATH = 4
 _AT_FDCWD, _AT_EMPTY_PATH = -100, 0x1000
-_READ_ONLY, _NO_SUID, _NO_DEVICES, _SHIFTED = 0x1, 0x2, 0x4, 0x00100000
+_READ_ONLY, _NO_SUID, _NO_DEVICES, _NO_EXECUTION, _SHIFTED = 0x1, 0x2, 0x4, 0x8, 0x00100000
+_PRIVATE = 1 << 18  # MS_PRIVATE
 _CLONE_FS, _CLONE_NEWNS = 0x200, 0x20000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -84,7 +85,11 @@ def _detached(view: View, user_namespace: int) -> int:
     """Return a mount of a directory that lies nowhere yet."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC
     tree = _call(_OPEN_TREE, _AT_FDCWD, os.fsencode(view.directory), flags)
-    attributes = _Attributes(set=_READ_ONLY | _NO_SUID | _NO_DEVICES)
+    # Distributions mount /run so that nothing in it can be run; boxes shall run `skerry-env`.
+    # Private: a copy of a mount passes on what is mounted on it, to the host and to other boxes.
+    attributes = _Attributes(
+        set=_READ_ONLY | _NO_SUID | _NO_DEVICES, clear=_NO_EXECUTION, propagation=_PRIVATE
+    )
     if view.shifted:
         attributes.set |= _SHIFTED
         attributes.user_namespace = user_namespace

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _LAST_WORDS_BYTES = 4096
-_EXEC_TRIES, _EXEC_PAUSE_S = 200, 0.005
+_LOOKS, _LOOK_PAUSE_S = 50, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def start(command: Sequence[str], lock: int, inherited: Sequence[int], words: Pa
             start_new_session=True,
         )
     os.ftruncate(lock, 0)
-    os.pwrite(lock, str(process.pid).encode(), 0)
+    os.pwrite(lock, str(process.pid).encode(), 0)  # for people: `find` does not rely on it
     os.close(lock)
     process.returncode = 0  # it is reaped by `ended`, or by nobody: it may outlive us
     return Companion(process.pid, os.pidfd_open(process.pid), tuple(command), words)
@@ -105,28 +105,49 @@ def start(command: Sequence[str], lock: int, inherited: Sequence[int], words: Pa
 def find(path: Path, module: str, words: Path) -> Companion | None:
     """Return the companion that has the lock at path, if it runs the Python module.
 
-    Only asked while the lock is held: its number in the file is then that of who holds it.
+    Only asked while the lock is held. Blocks for a second where there is none.
+    """
+    for _ in range(_LOOKS):
+        for name in os.listdir("/proc"):
+            if name.isdecimal() and (found := _look(int(name), path, module, words)) is not None:
+                return found
+        # Perhaps in the middle of its exec, and its starter killed.
+        time.sleep(_LOOK_PAUSE_S)
+    return None
+
+
+def _look(pid: int, lock: Path, module: str, words: Path) -> Companion | None:
+    """Return process pid as a companion, if it is that of the lock.
+
+    Known by its open file: whoever started it may not have lived to write down its number.
     """
     try:
-        pid = int(path.read_text())
+        # Those of boxes are passed over: they could call themselves what they like.
+        if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
+            return None
+        command = _command_of(pid)
+        if module not in command:
+            return None
         handle = os.pidfd_open(pid)
-    except (FileNotFoundError, ProcessLookupError, ValueError):
+    except (FileNotFoundError, ProcessLookupError):
         return None
-    command = _command_of(pid)
-    if module not in command:
+    if not _has_open(pid, lock):
         os.close(handle)
         return None
     return Companion(pid, handle, command, words)
 
 
 def _command_of(pid: int) -> tuple[str, ...]:
-    for _ in range(_EXEC_TRIES):
-        try:
-            said = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except (FileNotFoundError, ProcessLookupError):
-            break
-        if said:
-            return tuple(os.fsdecode(word) for word in said.removesuffix(b"\0").split(b"\0"))
-        # In the middle of its exec: who started it goes on before the kernel shows its arguments.
-        time.sleep(_EXEC_PAUSE_S)
-    return ()
+    said = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return tuple(os.fsdecode(word) for word in said.removesuffix(b"\0").split(b"\0"))
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    wanted = path.stat()
+    descriptors = f"/proc/{pid}/fd"
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for name in os.listdir(descriptors):
+            with contextlib.suppress(FileNotFoundError):  # closed just now
+                if os.path.samestat(os.stat(f"{descriptors}/{name}"), wanted):
+                    return True
+    return False

@@ -43,7 +43,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RUNTIME_ENVIRONMENT = {"PATH": "/nonexistent", "LC_ALL": "C.UTF-8"}
 # The path that liblxc calls containers by. It wants one that the box's own ids can pass through,
 # which the data directory is not: that is for root alone.
-_RUNTIME_PATH = "/run/skerry"
+RUNTIME_PATH = "/run/skerry"
 _RUNTIME_LOCKS = "/run/lxc/lock"  # where liblxc leaves an empty file for each name for good
 # Joins a control group, then becomes the command: for machines whose v2 tree the runtime ignores.
 _JOIN_AND_RUN = 'echo $$ >"$0" && exec "$@"'
@@ -86,7 +86,7 @@ class Containers:
         """
         self._instance = instance
         self._ids_base = ids_base
-        self._runtime_path = f"{_RUNTIME_PATH}/{instance}"
+        self._runtime_path = f"{RUNTIME_PATH}/{instance}"
         os.makedirs(self._runtime_path, mode=0o755, exist_ok=True)
         self._found: Mapping[str, Running] = {}
         self._configs = os.path.join(os.path.abspath(run_directory), "lxc")

@@ -21,7 +21,6 @@ import shutil
 import socket
 from collections.abc import Collection, Mapping
 
-import skerry
 from skerry.host import box_views
 from skerry.host.box_views import View
 from skerry.host.data_errors import writing_to
@@ -48,7 +47,8 @@ class Insides:
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
-        self._documents = _documents()
+        self._documents = _documents(os.path.join(recipe_directory(), "inside"))
+        self._directories = sorted({os.path.dirname(each) for each in self._documents} - {""})
         self._policies: dict[str, NetworkPolicy] = {}
 
     def prepare(self, box_id: str) -> str:
@@ -58,8 +58,9 @@ class Insides:
         """
         path = f"{self._directory}/{box_id}"
         with writing_to(self._directory):
-            for name in ("bin", "docs", "lib", "policy", _LOGS, _CHECKPOINTS):
-                os.makedirs(f"{path}/{name}", mode=0o755, exist_ok=True)
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
+            for name in ("", *self._directories, "logs", "policy", _LOGS, _CHECKPOINTS):
+                _make_directory(f"{path}/{name}")
             for name, content in self._documents.items():
                 _write(f"{path}/{name}", content)
             _write(f"{path}/{_POLICY}", self._policy(box_id))
@@ -127,23 +128,22 @@ class Insides:
 
     def sweep(self, running: Collection[str]) -> None:
         """Remove the directories of all boxes but the running ones, and bring those up to date."""
-        os.makedirs(self._directory, mode=0o700, exist_ok=True)
-        for box_id in os.listdir(self._directory):
-            if box_id in running:
-                self.prepare(box_id)
-            else:
+        with contextlib.suppress(FileNotFoundError):
+            for box_id in set(os.listdir(self._directory)) - set(running):
                 self.remove(box_id)
+        for box_id in running:
+            self.prepare(box_id)
 
     def _policy(self, box_id: str) -> bytes:
         rules = encode(self._policies.get(box_id, NetworkPolicy()))
         return json.dumps(rules, indent=2).encode() + b"\n"
 
 
-def _documents() -> Mapping[str, bytes]:
+def _documents(top: str) -> Mapping[str, bytes]:
     """Return the files that are the same for all boxes, by their paths."""
-    top = os.path.join(recipe_directory(), "inside")
-    found = {"version.txt": f"{skerry.__version__}\n".encode()}
-    for directory, _, names in os.walk(top):
+    found: dict[str, bytes] = {}
+    for directory, below, names in os.walk(top):
+        below[:] = [each for each in below if each != "__pycache__"]  # installers make some
         for name in names:
             path = os.path.join(directory, name)
             with open(path, "rb") as file:
@@ -151,16 +151,31 @@ def _documents() -> Mapping[str, bytes]:
     return found
 
 
+def _make_directory(path: str) -> None:
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o755)
+
+
 def _write(path: str, content: bytes) -> None:
-    """Write a file whole or not at all, unless it has that content. Files in bin/ can be run."""
+    """Write a file, one that is there whole or not at all. Files in bin/ can be run."""
+    mode = 0o755 if os.path.basename(os.path.dirname(path)) == "bin" else 0o644
     try:
+        _create(path, content, mode)
+    except FileExistsError:
         with open(path, "rb") as file:
             if file.read() == content:
                 return
-    except FileNotFoundError:
-        pass
-    mode = 0o755 if os.path.basename(os.path.dirname(path)) == "bin" else 0o644
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    with open(os.open(f"{path}{_STAGED}", flags, mode), "wb") as file:
-        file.write(content)
-    os.replace(f"{path}{_STAGED}", path)
+        with contextlib.suppress(FileNotFoundError):  # left by a daemon that was killed
+            os.unlink(path + _STAGED)
+        _create(path + _STAGED, content, mode)
+        os.replace(path + _STAGED, path)
+
+
+def _create(path: str, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)

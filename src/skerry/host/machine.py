@@ -29,7 +29,7 @@ from skerry.host import (
     service_log,
 )
 from skerry.host.clock import entropy
-from skerry.host.containers import Containers
+from skerry.host.containers import RUNTIME_PATH, Containers
 from skerry.host.dns import DnsSockets, open_dns_sockets
 from skerry.host.expected_errors import suppress_code
 from skerry.host.identity import write_identity
@@ -135,7 +135,7 @@ class LinuxMachine:
             network=rules,
             name_sockets=name_sockets,
             session_host=sessions,
-            insides=Insides(str(run_directory / "inside")),
+            insides=Insides(f"{RUNTIME_PATH}/{instance}/inside"),
             apt_mirror=apt_mirror,
             slot_last=slot_last,
             slot_users={},
