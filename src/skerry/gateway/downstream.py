@@ -6,6 +6,8 @@ What becomes of a request, its exchange knows; who may send it, `entry`.
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import cast
 
 from skerry.base import SkerryError
@@ -17,17 +19,20 @@ from skerry.gateway.exchange import Exchange, Works
 from skerry.gateway.grammar import BadMessage, HeadTooLarge, has_bare_line_end
 from skerry.gateway.pages import Problem, Reply
 from skerry.gateway.request import (
+    client_of,
     forwarded_block,
     origin_form,
     request_fields,
     request_line,
     trailers_of,
 )
+from skerry.gateway.site import peer_of
 
 _PIPELINED = 4  # a reason to hold, beside those of exchanges
 _KNOWN_MAX = 8
 _KNOWN_BYTES_MAX = 4096
 _LINGER_BYTES_MAX = 1 << 20
+_NO_LINGER = struct.pack("ii", 1, 0)  # struct linger: on, for no time
 _BAD_STATUS = {"bad_version": 505, "bad_expect": 417}
 # What is known of a request before it is understood: method, target, fields.
 _NO_LINE: tuple[bytes, bytes, Known | None] = (b"", b"/", None)
@@ -89,12 +94,14 @@ class Downstream(asyncio.Protocol):
         """Begin to wait for a request, unless there are too many of us."""
         self._transport = cast("asyncio.Transport", transport)
         site = self._site
-        address: tuple[str, int] | None = transport.get_extra_info("peername")
-        self.peer = address[0].encode() if address else b""
+        self.peer = peer_of(transport)
         self._is_trusted = site.is_trusted(self.peer.decode())
         self.deadline_ns = site.now_ns + site.limits.idle_ns
         is_crowd = site.enter(self, self.peer) and not self._is_trusted
-        if len(site.clients) > site.limits.connections_max or is_crowd:
+        if len(site.clients) > 2 * site.limits.connections_max:
+            self.abort()  # too many even to be told so
+        elif len(site.clients) > site.limits.connections_max or is_crowd:
+            self._is_in_head = True  # of a request that is about to come, and is not read
             self._reply(pages.TOO_MANY_CONNECTIONS, keep=False)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
@@ -200,13 +207,14 @@ class Downstream(asyncio.Protocol):
     def done(self, *, keep: bool) -> None:
         """Go on to the next request, or end."""
         self._exchange = None
-        if not keep or self._body is not None or self._has_eof:
+        if not keep or self._body is not None:
             self._end()
             return
         self.release(_PIPELINED)
         if not self.is_full:
-            self.deadline_ns = self._site.now_ns + self._site.limits.idle_ns
-            if self._buffer:
+            if not self.is_fixed:
+                self.deadline_ns = self._site.now_ns + self._site.limits.idle_ns
+            if self._buffer or self._has_eof:
                 self._take_requests()
 
     def refuse(self, problem: Problem, *, keep: bool) -> None:
@@ -217,6 +225,10 @@ class Downstream(asyncio.Protocol):
     def break_off(self) -> None:
         """Close in a way that tells the client that the answer is not complete."""
         self._exchange = None
+        if not self._transport.is_closing():
+            # By a reset: an answer without length looks whole where its connection just ends.
+            connection: socket.socket = self._transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.abort()
 
     def start_tunnel(self) -> None:
@@ -248,6 +260,8 @@ class Downstream(asyncio.Protocol):
                 pass
         finally:
             self._is_looping = False
+        if self._has_eof and self._is_ready():  # no more will come
+            self._end()
 
     def _is_ready(self) -> bool:
         return (
@@ -349,7 +363,12 @@ class Downstream(asyncio.Protocol):
         known = self._known.get(block)
         if known is None:
             fields = request_fields(block, self._site.limits.headers_max)
-            known = Known(fields, forwarded_block(fields, self.peer, is_trusted=self._is_trusted))
+            is_trusted = self._is_trusted
+            known = Known(
+                fields,
+                forwarded_block(fields, self.peer, is_trusted=is_trusted),
+                is_secure=is_trusted and fields.forwarding.get(b"x-forwarded-proto") == b"https",
+            )
             known.refresh(self._site)
             if len(block) <= _KNOWN_BYTES_MAX:
                 if len(self._known) >= _KNOWN_MAX:
@@ -411,9 +430,8 @@ class Downstream(asyncio.Protocol):
             self._reply(pages.BAD_FORM, keep=False)
         elif self._body is None:
             self._form = None
-            proto = known.fields.forwarding.get(b"x-forwarded-proto")
-            is_secure = self._is_trusted and proto == b"https"
-            reply = entry.login(self._site, known, self.peer, bytes(form), is_secure=is_secure)
+            client = client_of(known.fields, self.peer, is_trusted=self._is_trusted)
+            reply = entry.login(self._site, known, client, bytes(form))
             self._reply(reply, keep=b"close" not in known.fields.connection)
 
     def _reply(self, reply: Reply | Problem, *, keep: bool, is_logged: bool = False) -> None:

@@ -25,6 +25,7 @@ from skerry.gateway.request import RequestFields
 from skerry.gateway.site import BoxState, Site
 
 FORM_BYTES_MAX = 4096
+_FORM_FIELDS_MAX = 8
 _FULL: Grant = (False, FOREVER_NS)
 _PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/")
 _LOG_IN = "This box is private. Log in with a token; `skerry token create NAME` makes one."
@@ -33,15 +34,17 @@ _LOG_IN = "This box is private. Log in with a token; `skerry token create NAME` 
 class Known:
     """What is known of a header block, so that the next request with the same costs little.
 
-    forwarded: the block for the box. The rest holds while version is the site's: place is the box
-    and port, None for an unknown name; grant is None where nothing is allowed.
+    forwarded: the block for the box. is_secure: its client speaks HTTPS to a proxy before us. The
+    rest holds while version is the site's: place is the box and port, None for an unknown name;
+    grant is None where nothing is allowed.
     """
 
-    __slots__ = ("fields", "forwarded", "grant", "place", "version")
+    __slots__ = ("fields", "forwarded", "grant", "is_secure", "place", "version")
 
-    def __init__(self, fields: RequestFields, forwarded: bytes) -> None:
+    def __init__(self, fields: RequestFields, forwarded: bytes, *, is_secure: bool) -> None:
         self.fields = fields
         self.forwarded = forwarded
+        self.is_secure = is_secure
         self.version = -1
         self.place: tuple[BoxState, int] | None = None
         self.grant: Grant | None = None
@@ -103,18 +106,16 @@ def is_login(known: Known, method: bytes, target: bytes) -> bool:
     return method == b"POST" and target == pages.LOGIN and known.place is not None
 
 
-def login(
-    site: Site, known: Known, peer: bytes, form: bytes, *, is_secure: bool
-) -> Reply | Problem:
-    """Return what a filled-in login form gets."""
+def login(site: Site, known: Known, client: bytes, form: bytes) -> Reply | Problem:
+    """Return what a filled-in login form gets. client: the address of who sent it."""
     fields, place = known.fields, known.place
     assert place is not None, "is_login has looked"
     if fields.origin is not None and not _is_own_origin(fields):
         return pages.FOREIGN_LOGIN
-    if not site.may_log_in(peer):
+    if not site.may_log_in(client):
         return pages.LOGIN_LIMIT
     try:
-        said = urllib.parse.parse_qs(form.decode("ascii"), max_num_fields=8)
+        said = urllib.parse.parse_qs(form.decode("ascii"), max_num_fields=_FORM_FIELDS_MAX)
     except ValueError:
         return pages.BAD_FORM
     to = said.get("to", ["/"])[0]
@@ -122,14 +123,14 @@ def login(
         to = "/"
     token = token_of(site.tokens, said.get("token", [""])[0])
     if token is None:
-        site.login_failed(peer)
+        site.login_failed(client)
         if b"text/html" in fields.accept:
             return pages.login_reply(401, to, pages.BAD_LOGIN.message)
         return pages.BAD_LOGIN
     box_id = place[0].box.box_id
     cookie = cookie_by_token(site.cookie_key, box_id, token.token_id, site.wall_ns + site.cookie_ns)
     return pages.redirect_reply(
-        to.encode(), cookie, cookie_s=site.cookie_ns // 10**9, is_secure=is_secure
+        to.encode(), cookie, cookie_s=site.cookie_ns // 10**9, is_secure=known.is_secure
     )
 
 
@@ -162,8 +163,12 @@ def _own_page(method: bytes, path: bytes, target: bytes) -> Reply | Problem:
         return pages.NOT_FOUND
     if method not in (b"GET", b"HEAD"):
         return pages.BAD_METHOD
-    query = urllib.parse.parse_qs(target.partition(b"?")[2].decode())
-    to = query.get("to", ["/"])[0]
+    query = target.partition(b"?")[2].decode()
+    try:
+        said = urllib.parse.parse_qs(query, max_num_fields=_FORM_FIELDS_MAX)
+    except ValueError:
+        said = dict[str, list[str]]()
+    to = said.get("to", ["/"])[0]
     return pages.login_reply(200, to if pages.is_local_path(to) else "/", _LOG_IN)
 
 
@@ -176,7 +181,7 @@ def _shared(site: Site, known: Known, box: Box, text: str, rest: bytes) -> Reply
         return pages.SHARE_ENDED
     cookie, end_at_ns = made
     return pages.redirect_reply(
-        to, cookie, cookie_s=(end_at_ns - site.wall_ns) // 10**9, is_secure=False
+        to, cookie, cookie_s=(end_at_ns - site.wall_ns) // 10**9, is_secure=known.is_secure
     )
 
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from skerry.base import NotAvailable
-from skerry.gateway.site import BoxState
+from skerry.gateway.site import BoxState, peer_of
 from skerry.host.listener import listen_tcp
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class Guest(asyncio.Protocol):
         """Have the box woken and connected to, unless there are too many of us."""
         self._transport = cast("asyncio.Transport", transport)
         site, limits = self._site, self._site.limits
-        address: tuple[str, int] | None = transport.get_extra_info("peername")
-        self._peer = address[0].encode() if address else b""
+        self._peer = peer_of(transport)
         is_crowd = site.enter(self, self._peer)
         self._box.begin(self)
         if (

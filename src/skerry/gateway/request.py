@@ -31,8 +31,7 @@ _OURS_TO_SAY = frozenset(
 FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-real-ip",
      b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-server", b"x-forwarded-ssl",
-     b"x-forwarded-scheme", b"x-forwarded-user", b"x-client-ip", b"x-cluster-client-ip",
-     b"true-client-ip", b"x-original-url", b"x-rewrite-url",
+     b"x-forwarded-scheme", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip",
      b"proxy"}  # a CGI program sees it as HTTP_PROXY, and sends its own requests there
 )  # fmt: skip
 # Of these a client's Connection field cannot take anything away.
@@ -178,6 +177,12 @@ def forwarded_block(fields: RequestFields, peer: bytes, *, is_trusted: bool) -> 
     elif fields.length is not None:
         lines.append(b"Content-Length: %d\r\n" % fields.length)
     return b"".join(lines)
+
+
+def client_of(fields: RequestFields, peer: bytes, *, is_trusted: bool) -> bytes:
+    """Return the address of who sent a request: the peer, or whom a trusted proxy has it from."""
+    said = fields.forwarding.get(b"x-forwarded-for", b"") if is_trusted else b""
+    return said.rpartition(b",")[2].strip() or peer
 
 
 def trailers_of(block: bytes, fields_max: int) -> bytes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MINUTE_NS = 60 * 10**9
+_FAILED_CLIENTS_MAX = 10_000
 
 
 class Expiring(Protocol):
@@ -95,6 +96,15 @@ class BoxState:
         for pool in pools.values():
             for connection in pool:
                 connection.close()
+
+
+def peer_of(transport: asyncio.BaseTransport) -> bytes:
+    """Return the address of who has connected: one of version 4 as such, though it came by 6."""
+    address: tuple[str, int] | None = transport.get_extra_info("peername")
+    if address is None:
+        return b""
+    shorter = address[0].removeprefix("::ffff:")
+    return (shorter if "." in shorter else address[0]).encode()
 
 
 class Site:
@@ -231,6 +241,8 @@ class Site:
 
     def login_failed(self, peer: bytes) -> None:
         """Count a wrong token."""
+        if peer not in self._failed_logins and len(self._failed_logins) >= _FAILED_CLIENTS_MAX:
+            return  # tokens cannot be guessed; this is only to keep those busy who try
         self._failed_logins[peer] = self._failed_logins.get(peer, 0) + 1
 
     def traffic(self, *, of_all: bool = False) -> list[Traffic]:
