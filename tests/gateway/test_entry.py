@@ -101,6 +101,34 @@ def test_a_login_behind_https_gives_a_cookie_for_https_alone() -> None:
     assert b"HttpOnly; SameSite=Lax" in plain
 
 
+def test_a_share_link_behind_https_gives_a_cookie_for_https_alone() -> None:
+    text = share_text(KEY, BOX_ID, FAR_NS, 0).encode()
+
+    async def story() -> bytes:
+        async with gateway(PRIVATE, trusted_proxies=("127.0.0.1",)) as place:
+            request = b"GET /?skerry_share=%b HTTP/1.1\r\nHOST\r\n%b\r\n"
+            return (await answer(place, request % (text, b"X-Forwarded-Proto: https\r\n")))[1]
+
+    assert b"; Secure\r\n" in run(story())
+
+
+def test_wrong_tokens_of_one_client_lock_out_no_other_behind_the_same_proxy() -> None:
+    async def story() -> list[int]:
+        limits = Limits(failed_logins_per_minute=1)
+        async with gateway(PRIVATE, limits=limits, trusted_proxies=("127.0.0.1",)) as place:
+            ways = [b"6.6.6.6", b"6.6.6.6", b"6.6.6.6, 7.7.7.7"]
+            tries = [form("wrong", b"X-Forwarded-For: %b\r\n" % way) for way in ways]
+            return [(await answer(place, each))[0] for each in tries]
+
+    assert run(story()) == [401, 429, 401]
+
+
+def test_a_login_page_is_not_kept_busy_by_a_long_query() -> None:
+    query = b"&".join([b"to=/x"] * 5000)
+
+    assert status_of(b"GET %b?%b HTTP/1.1\r\nHOST\r\n\r\n" % (LOGIN, query), PRIVATE) == 200
+
+
 def test_wrong_tokens_are_not_tried_for_ever() -> None:
     async def story() -> list[int]:
         async with gateway(PRIVATE, limits=Limits(failed_logins_per_minute=2)) as place:

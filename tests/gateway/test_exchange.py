@@ -450,6 +450,37 @@ def test_an_answer_that_breaks_off_does_not_look_whole():
     run(story())
 
 
+def test_nor_does_it_where_only_the_connections_end_would_end_it():
+    async def story():
+        async with gateway() as place:
+            program = await place.program()
+            client = await place.ask(b"GET / HTTP/1.0\r\nHOST\r\n\r\n")
+            box = await program.get()
+            await box.request()
+            box.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
+            await client.head()
+            await client.exactly(4)
+            box.close()
+            return await client.closed()
+
+    assert run(story()) is True, "it was not ended by a reset"
+
+
+def test_all_that_a_client_asked_before_it_ended_its_side_is_answered():
+    async def story():
+        async with gateway() as place:
+            program = await place.program()
+            client = await place.ask(GET + GET + b"GET / HT")
+            client.writer.write_eof()
+            box = await program.get()
+            for _ in range(2):
+                await box.request()
+                box.answer(b"")
+            return await client.rest()
+
+    assert run(story()).count(b"HTTP/1.1 200 OK") == 2
+
+
 @pytest.mark.parametrize(
     "answer",
     [

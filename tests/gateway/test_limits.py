@@ -136,6 +136,36 @@ def test_too_many_connections_of_one_address_are_turned_away() -> None:
     assert b"Retry-After: " in last
 
 
+def test_unused_connections_to_all_ports_of_a_box_are_no_more_than_clients_may_have() -> None:
+    ports = range(3000, 3010)
+
+    async def story() -> int:
+        async with gateway(limits=Limits(connections_max=4)) as place:
+            client = await place.client()
+            for port in ports:
+                program = await place.program(port)
+                client.send(b"GET / HTTP/1.1\r\nHost: amber--%d.localhost\r\n\r\n" % port)
+                box = await program.get()
+                await box.request()
+                box.answer(b"")
+                await client.head()
+            await place.settled()
+            return len(place.gateway.site.upstreams)
+
+    assert run(story()) <= 5
+
+
+def test_who_comes_too_many_is_heard_out_so_that_the_answer_arrives() -> None:
+    async def story() -> bytes:
+        async with gateway(limits=Limits(connections_max=1)) as place:
+            await place.client()
+            await place.connection()
+            client = await place.ask(GET)
+            return await client.rest()
+
+    assert run(story()).startswith(b"HTTP/1.1 503 ")
+
+
 def test_too_many_open_requests_of_one_box_are_turned_away() -> None:
     async def story() -> bytes:
         async with gateway(AWAKE, limits=Limits(requests_per_box_max=1)) as place:

@@ -222,11 +222,11 @@ class Downstream(asyncio.Protocol):
         self._exchange = None
         self._reply(problem, keep=keep, is_logged=True)
 
-    def break_off(self) -> None:
+    def break_off(self, *, is_endless: bool) -> None:
         """Close in a way that tells the client that the answer is not complete."""
         self._exchange = None
-        if not self._transport.is_closing():
-            # By a reset: an answer without length looks whole where its connection just ends.
+        if is_endless and not self._transport.is_closing():
+            # By a reset, for such an answer looks whole where its connection just ends.
             connection: socket.socket = self._transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.abort()

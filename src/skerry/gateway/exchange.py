@@ -66,8 +66,11 @@ class Client(Protocol):
         """Answer with a problem, then as `done`."""
         ...
 
-    def break_off(self) -> None:
-        """Close in a way that tells the client that the answer is not complete."""
+    def break_off(self, *, is_endless: bool) -> None:
+        """Close in a way that tells the client that the answer is not complete.
+
+        is_endless: nothing but the end of the connection ends it.
+        """
         ...
 
     def start_tunnel(self) -> None:
@@ -84,7 +87,7 @@ class Exchange:
 
     __slots__ = (
         "_began_ns", "_box", "_bytes_in", "_bytes_out", "_client", "_ends", "_fields", "_head",
-        "_held", "_held_bytes", "_held_end", "_is_11", "_is_answered", "_is_chunked", "_is_over",
+        "_held", "_held_bytes", "_held_end", "_is_11", "_is_answered", "_is_chunked", "_is_endless", "_is_over",
         "_is_retry", "_keeps", "_knows_loss", "_may_retry", "_method", "_opens", "_port", "_site",
         "_status", "_target", "_told_continue", "_upstream", "_wakes", "_works", "asked_upgrade",
         "is_head", "is_sent", "is_tunnel",
@@ -121,6 +124,7 @@ class Exchange:
         self._upstream: Upstream | None = None
         self._is_answered = False
         self._is_chunked = False
+        self._is_endless = False
         self._is_over = False
         self._is_retry = False
         self._may_retry = False
@@ -279,6 +283,7 @@ class Exchange:
                 self._is_chunked = True
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
+                self._is_endless = True
                 keeps = self._keeps = False
         if not keeps:
             framing += b"Connection: close\r\n"
@@ -422,7 +427,7 @@ class Exchange:
 
     def _break_off(self) -> None:
         self._leave()
-        self._client.break_off()
+        self._client.break_off(is_endless=self._is_endless)
 
     def _leave(self) -> None:
         if self._is_over:
