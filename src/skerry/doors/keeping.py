@@ -82,7 +82,8 @@ async def keep(door: Door, watcher: Watcher) -> None:
     """
     door.run.mkdir(mode=0o700, exist_ok=True)
     running = await _take_over(door, watcher)
-    public: socket.socket | None = None
+    # Of one that was taken over too: should it die, its callers wait for the next.
+    public = running.listener(int(running.command[-1])) if running is not None else None
     is_ready = False
     delay_s = 0.0
     clock = asyncio.get_running_loop().time
