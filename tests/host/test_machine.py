@@ -11,6 +11,7 @@ import pytest
 
 from skerry.base import Invalid
 from skerry.host.machine import LinuxMachine
+from skerry.host.rtnetlink import RouteSocket
 from skerry.host.seam import BoxLimits, BoxStart, Machine
 from skerry.host.slots import slots_of
 from skerry.testing import MachineContract, SimulatedMachine, World
@@ -55,6 +56,29 @@ class TestReal(MachineContract):
             asyncio.run(_on_real_machine(data, check))
 
         return run
+
+    def test_a_box_whose_start_was_cut_short_gets_its_network(self, data: Path) -> None:
+        async def check(machine: LinuxMachine) -> None:
+            await machine.clone_image("img_small", BOX, LIMITS.disk_bytes)
+            await machine.give_identity(BOX, "short", fresh=True)
+            disk, checkpoints = machine.pool.paths(BOX)
+            # So far it comes when its daemon is killed.
+            machine.containers.start(BoxStart(BOX, 2, "short", LIMITS), disk, checkpoints)
+            try:
+                await machine.sweep({2: BOX})
+                with RouteSocket() as host:
+                    assert host.link(machine.network.plan.link_name(2)) is not None
+            finally:
+                await machine.stop(BOX, 0)
+                await machine.delete_disks(BOX)
+
+        async def story() -> None:
+            async with _real_machine(data) as machine:
+                with machine.pool.new_image("img_small", None) as tree:
+                    build_small_disk(Path(tree))
+                await check(machine)
+
+        asyncio.run(story())
 
 
 @pytest.mark.parametrize("ids_base", [0, -131072, 1 << 16, 1 << 32])

@@ -409,15 +409,18 @@ class LinuxMachine:
         self.slot_users.update(boxes)
         await asyncio.to_thread(self.containers.sweep)
         await asyncio.to_thread(self.network.sweep, list(boxes))
-        await asyncio.to_thread(self._sweep_insides, frozenset(boxes.values()))
+        await asyncio.to_thread(self._sweep_insides, boxes)
         await self.tidy()
 
-    def _sweep_insides(self, running: frozenset[str]) -> None:
-        self.insides.sweep(running)
-        for box_id in running:
+    def _sweep_insides(self, running: Mapping[int, str]) -> None:
+        self.insides.sweep(frozenset(running.values()))
+        for slot, box_id in running.items():
             # What the box did to its mounts is its own affair, and it may end in this moment.
             with contextlib.suppress(OSError), suppress_code("box_not_running"):
-                self._show(box_id, self.containers.entry(box_id).first)
+                first = self.containers.entry(box_id).first
+                # Its start may have been cut short before it had a network; its walls stand.
+                self.network.attach(first.init_pid, slot, box_id)
+                self._show(box_id, first)
 
     async def tidy(self) -> None:
         """Implement the seam."""

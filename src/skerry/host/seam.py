@@ -392,7 +392,7 @@ class Machine(Protocol):
     async def sweep(self, boxes: Mapping[int, str]) -> None:
         """Remove what a killed daemon left: of boxes, links, execs. Nothing may be under way.
 
-        boxes: those that run and shall, by slot.
+        boxes: those that run and shall, by slot; one whose start was cut short is made whole.
         """
         ...
 
