@@ -30,6 +30,8 @@ VERBS: dict[str, Verb] = {
     ),
     "change": lambda b: boxes.update(b, "dev", BoxChange(limits=OWN)),
     "set policy": lambda b: boxes.set_policy(b, "dev", CLOSED),
+    "set domains": lambda b: boxes.set_domains(b, "dev", ["shop.example.com"]),
+    "end shares": lambda b: boxes.end_shares(b, "dev"),
     "freeze": lambda b: boxes.freeze(b, "dev"),
     "start": lambda b: boxes.start(b, "cold"),
     "checkpoint": lambda b: boxes.checkpoint(b, "dev"),

@@ -110,7 +110,7 @@ def test_one_that_dies_is_replaced(tmp_path: Path) -> None:
 def test_one_that_dies_young_is_replaced_ever_later_and_another_at_once() -> None:
     delays_s = [0.0]
     for _ in range(9):
-        delays_s.append(restart_delay_s(delays_s[-1], lived_s=1))
+        delays_s.append(restart_delay_s(delays_s[-1], lived_s=0.5))
 
     assert delays_s[1:4] == [0.05, 0.1, 0.2]
     assert delays_s[-1] == 5

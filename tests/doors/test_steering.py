@@ -32,6 +32,7 @@ class Place:
     boxes: Boxes
     tokens: accounts.Accounts
     services: Services
+    house: House
     steering: Steering
     path: Path
     reader: asyncio.StreamReader | None = None
@@ -108,7 +109,7 @@ async def place(folder: Path) -> AsyncGenerator[Place]:
             path = Path(short) / "sock"
             steering = Steering(context, services, tokens, Terms(), KEY)
             serving = asyncio.create_task(steering.serve(listen_unix(path)))
-            made = Place(context, tokens, services, steering, path)
+            made = Place(context, tokens, services, house, steering, path)
             try:
                 yield made
             finally:
@@ -171,6 +172,18 @@ def test_a_box_is_woken_for_those_who_wait(tmp_path: Path) -> None:
         await boxes.freeze(made.boxes, "dev", even_in_use=True)
         made.say(control.Wake(6, dev(made), 8080))
         assert not (await made.told(control.Woken)).was_started
+
+    story(tmp_path, tell)
+
+
+def test_a_box_that_ended_by_itself_is_started_for_who_finds_it_gone(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        (box,) = (await made.connect()).boxes
+        made.house.world.running.clear()
+        made.say(control.Wake(5, dev(made), 8080))
+        woken = await made.told(control.Woken)
+        assert woken.error is None
+        assert woken.pid != box.pid
 
     story(tmp_path, tell)
 

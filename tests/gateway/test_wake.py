@@ -18,6 +18,7 @@ from tests.gateway.place import (
     ASLEEP,
     AWAKE,
     BOX_ID,
+    HOST,
     MILLISECOND_NS,
     SECOND_NS,
     Peer,
@@ -137,6 +138,30 @@ def test_a_box_that_ended_unseen_is_woken() -> None:
             return await client.head()
 
     assert run(story()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_box_that_was_stopped_under_a_request_is_not_woken_by_it_again() -> None:
+    async def story() -> tuple[bytes, bool]:
+        async with gateway() as place:
+            program = await place.program()
+            client = await place.ask(GET)
+            box = await program.get()
+            await box.request()
+            box.answer(b"")
+            await client.head()
+            client.send(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % HOST)
+            await box.request()
+            place.is_box_gone = True
+            box.close()
+            head = await client.head()
+            place.tell(MaySleep(1, BOX_ID))
+            while not isinstance(message := await next_message(place), SleepAnswer):
+                assert not isinstance(message, Wake)
+            return head, message.ok
+
+    head, may_sleep = run(story())
+    assert head.startswith(b"HTTP/1.1 502 ")
+    assert may_sleep
 
 
 def test_a_box_that_is_destroyed_lets_nobody_wait() -> None:

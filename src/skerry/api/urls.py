@@ -35,7 +35,7 @@ async def share(call: Call) -> Response:
     body, name = await call.body(wire.NewShare), call.path("name")
     lasts_ns = body.expire * 10**9 if isinstance(body.expire, int) else duration_ns(body.expire)
     text, end_at_ns = await boxes.share(call.boxes, name, lasts_ns)
-    url = call.boxes.rules.url(name)
+    url = call.boxes.view(call.boxes.find(name)).url
     if url is None:
         raise Conflict("no_gateway", "This daemon has no gateway. Start it with --gateway-listen.")
     return answer(wire.Share(url=f"{url}/?{PARAMETER}={text}", expires_at=rfc3339(end_at_ns)), 201)

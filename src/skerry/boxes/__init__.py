@@ -69,7 +69,14 @@ from skerry.boxes.ports import PortChange, connection, listening, port_changes
 from skerry.boxes.published import list_published, publish, published_of, unpublish
 from skerry.boxes.sleeping import Wakefulness, freeze, keep_asleep, put_to_sleep, why
 from skerry.boxes.store import MIGRATIONS
-from skerry.boxes.upkeep import discard_ready, empty_trash, keep_ready, keep_watch, recover
+from skerry.boxes.upkeep import (
+    discard_ready,
+    empty_trash,
+    keep_ready,
+    keep_watch,
+    notice_ends,
+    recover,
+)
 from skerry.boxes.urls import domains_of, end_shares, set_domains, share, signing_key
 
 __all__ = [
@@ -129,6 +136,7 @@ __all__ = [
     "list_published",
     "listening",
     "made_up_name",
+    "notice_ends",
     "open_files",
     "page",
     "port_changes",

@@ -7,6 +7,7 @@ alive.
 
 import contextlib
 import dataclasses
+from collections.abc import Mapping
 from typing import assert_never
 
 from skerry.base import LimitReached, NotFound, SkerryError, new_id
@@ -14,7 +15,7 @@ from skerry.boxes import checkpoints, images, life, policies, store
 from skerry.boxes import model as m
 from skerry.boxes.context import Boxes, ReadyBox, together, whole
 from skerry.boxes.model import Found, Repair, plan_repairs
-from skerry.host.seam import BoxStart
+from skerry.host.seam import BoxStart, Running
 
 _LOOK_EVERY_NS = 5 * 10**9  # a box that ended by itself is told as cold at most so much later
 _PURGE_EVERY_NS = 30 * 10**9
@@ -86,16 +87,22 @@ async def keep_watch(boxes: Boxes) -> None:
 
 async def look(boxes: Boxes) -> None:
     """Forget as running what runs no more, and remove what ended execs left."""
+    running = await notice_ends(boxes)
+    for ready in [each for each in boxes.ready if each.box_id not in running]:
+        await _discard(boxes, ready)
+        boxes.ready_wanted.set()
+    await boxes.machine.tidy()
+
+
+async def notice_ends(boxes: Boxes) -> Mapping[str, Running]:
+    """Forget as running what runs no more; return what the machine says that runs."""
     before = dict(boxes.running)
     running = await boxes.machine.running()
     for box_id, state in before.items():
         # A box that was stopped and started while we looked has another state.
         if box_id not in running and boxes.running.get(box_id) == state:
             del boxes.running[box_id]
-    for ready in [each for each in boxes.ready if each.box_id not in running]:
-        await _discard(boxes, ready)
-        boxes.ready_wanted.set()
-    await boxes.machine.tidy()
+    return running
 
 
 async def empty_trash(boxes: Boxes) -> None:

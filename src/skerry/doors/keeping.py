@@ -19,7 +19,7 @@ from skerry.host.listener import listen_tcp
 
 _END_S_MAX = 12.0  # a little more than doors give to what is under way
 _RESTART_S = (0.05, 5.0)
-_STEADY_S = 10.0  # who lived for so long does not die of how it was started
+_STEADY_S = 1.0  # who lived for so long does not die of how it was started
 # A peer that is gone without a word is found within three minutes.
 _TCP_OPTIONS = (
     (socket.TCP_KEEPIDLE, 60),

@@ -226,8 +226,11 @@ class Steering:
 
     async def _wake(self, peer: _Peer, message: control.Wake) -> None:
         context, box_id = self._boxes, message.box_id
-        before = context.running.get(box_id)
+        known = peer.told.get(box_id)
         try:
+            if known is not None and known.awake:
+                await boxes.notice_ends(context)  # it may have found the box's processes gone
+            before = context.running.get(box_id)
             async with boxes.awake(context, box_id, _USE):
                 first = context.running[box_id]
                 if self._peer is not peer:

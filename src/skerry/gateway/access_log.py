@@ -1,11 +1,14 @@
 """The access log: a line of JSON for each request, without anything that could be a secret.
 
-Lines are made when they are written, once a moment, so that requests do not wait for the disk. The
-file is bounded: at its limit it becomes the older one, in place of the one before.
+Lines are made and written once a moment, in a thread, so that requests do not wait for the disk.
+The file is bounded: at its limit it becomes the older one, in place of the one before.
 """
 
+import asyncio
 import contextlib
+import errno
 import os
+from collections.abc import Sequence
 
 import msgspec
 
@@ -44,26 +47,31 @@ class AccessLog:
         else:
             self._lost += 1
 
-    def flush(self) -> None:
+    async def flush(self) -> None:
         """Write what waits. What a full disk does not take is counted as lost in a later line."""
         if not self._waiting:
             return
         waiting, self._waiting = self._waiting, []
-        lines = [_line(entry) for entry in waiting]
-        if self._lost:
-            lines.append(msgspec.json.encode({"lost": self._lost}))
+        lost, self._lost = self._lost, 0
         try:
-            self._append(b"\n".join(lines) + b"\n")
-            self._lost = 0
+            await asyncio.to_thread(self._write, waiting, lost)
         except OSError:
-            self._lost += len(waiting)
+            self._lost += lost + len(waiting)
+
+    def _write(self, entries: Sequence[Entry], lost: int) -> None:
+        lines = [_line(entry) for entry in entries]
+        if lost:
+            lines.append(msgspec.json.encode({"lost": lost}))
+        self._append(b"\n".join(lines) + b"\n")
 
     def _append(self, data: bytes) -> None:
         # Opened each time: whoever rotates it from outside need tell nobody.
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             size = os.fstat(file).st_size
-            os.write(file, data)
+            if os.write(file, data) < len(data):
+                os.ftruncate(file, size)  # no line is left in half
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(file)
         if size + len(data) > _BYTES_MAX:

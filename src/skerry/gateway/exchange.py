@@ -230,7 +230,8 @@ class Exchange:
     def box_lost(self) -> None:
         """Have the box woken, whose first process is gone."""
         self._opens = False
-        if self._knows_loss:
+        # One that was with the box when it went does not start what somebody may have stopped.
+        if self._knows_loss or self._is_retry:
             self.fail(pages.BOX_GONE)
             return
         self._knows_loss = True

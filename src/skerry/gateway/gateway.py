@@ -76,7 +76,8 @@ class Gateway:
         Until the first table has come, callers wait in the queue of the kernel.
         """
         self._listener.listen(_BACKLOG)
-        background = [asyncio.ensure_future(work) for work in (self._link.run(), self._tick())]
+        works = (self._link.run(), self._tick(), self._keep_log())
+        background = [asyncio.ensure_future(work) for work in works]
         try:
             await _first_of(self._has_table, stop)
             if stop.is_set():
@@ -93,7 +94,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*background, *self.site.tasks, return_exceptions=True)
             if self.site.log is not None:
-                self.site.log.flush()
+                await self.site.log.flush()
 
     async def _end(self) -> None:
         site = self.site
@@ -115,9 +116,13 @@ class Gateway:
             if site.now_ns - self._told_ns >= _TRAFFIC_EVERY_NS:
                 self._told_ns = site.now_ns
                 self._tell_traffic()
-                if site.log is not None:
-                    site.log.flush()
                 await self._publications.settle()
+
+    async def _keep_log(self) -> None:
+        while True:
+            await asyncio.sleep(_TRAFFIC_EVERY_NS / 1e9)
+            if self.site.log is not None:
+                await self.site.log.flush()
 
     def _tell_traffic(self) -> None:
         if self._link.is_up:

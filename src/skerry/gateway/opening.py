@@ -165,7 +165,7 @@ class Openings:
             return pages.NO_CONNECTION
         try:
             _, upstream = await loop.create_connection(
-                lambda: Upstream(self._site, box, port), sock=made
+                lambda: Upstream(self._site, box, port, made), sock=made
             )
         except BaseException:
             made.close()
