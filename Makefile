@@ -32,7 +32,7 @@ unit:
 	$(pytest) -n auto --ignore tests/e2e
 
 e2e:
-	$(pytest) tests/e2e
+	timeout --foreground -s INT -k 60 40m $(pytest) tests/e2e
 
 bench: setup-test
 	$(python) -m bench

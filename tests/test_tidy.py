@@ -73,3 +73,13 @@ def test_only_the_ground_and_the_rim_know_subprocesses_and_sockets() -> None:
     ]
 
     assert wrong == []
+
+
+def test_no_failed_test_waits_for_a_process() -> None:
+    wrong = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if "with subprocess.Popen(" in path.read_text() and path != Path(__file__)
+    ]
+
+    assert wrong == []

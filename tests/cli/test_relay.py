@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Served, Shell
+from tests.process import running
 
 SOURCES = str(Path(__file__).parents[2] / "src")
 
@@ -121,10 +122,10 @@ def test_output_that_nobody_takes_ends_the_command(served: Served) -> None:
 
 @contextmanager
 def started(served: Served, *words: str) -> Generator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(
+    with running(subprocess.Popen(
         program(served, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL, env=environment(),
-    ) as process:  # fmt: skip
+    )) as process:  # fmt: skip
         try:
             yield process
         finally:

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.e2e.conftest import SKERRY, Program
+from tests.process import running
 
 
 def processes(program: Program, box: str, marker: str) -> list[str]:
@@ -84,8 +85,8 @@ def test_a_background_child_is_left_alone_unless_contained(program: Program, box
 def test_a_killed_client_leaves_nothing_behind(program: Program, box: str) -> None:
     command = [SKERRY, "--data", str(program.data), "exec", "--max-run-after-disconnect", "0s", box]
     script = "setsid nohup sleep 76543 & nohup sleep 76543 & sleep 76543"
-    with subprocess.Popen(
-        [*command, "--", "sh", "-c", script], stdout=subprocess.DEVNULL
+    with running(
+        subprocess.Popen([*command, "--", "sh", "-c", script], stdout=subprocess.DEVNULL)
     ) as client:
         deadline = time.monotonic() + 20
         while len(processes(program, box, "[s]leep 76543")) < 3:
@@ -98,7 +99,7 @@ def test_a_killed_client_leaves_nothing_behind(program: Program, box: str) -> No
 def test_ctrl_c_reaches_the_command(program: Program, box: str) -> None:
     command = [SKERRY, "--data", str(program.data), "exec", box, "--", "sh", "-c"]
     script = "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.1; done"
-    with subprocess.Popen([*command, script], stdout=subprocess.PIPE) as client:
+    with running(subprocess.Popen([*command, script], stdout=subprocess.PIPE)) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == b"ready\n"
         client.send_signal(signal.SIGINT)
@@ -115,7 +116,7 @@ def test_a_session_is_left_joined_and_ended(program: Program, box: str) -> None:
     assert program.stop() == 0
     program.start()
     command = [SKERRY, "--data", str(program.data), "sessions", box, "attach", session]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as client:
+    with running(subprocess.Popen(command, stdout=subprocess.PIPE)) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == b"first\n"
         program.ok("sessions", box, "kill", session)
@@ -138,7 +139,7 @@ def test_output_that_nobody_reads_holds_the_command_back(program: Program, box: 
     command = [SKERRY, "--data", str(program.data), "exec", box, "--", "sh", "-c"]
     script = "i=0; while :; do head -c 65536 /dev/zero; i=$((i+1)); echo $i > /tmp/count; done"
     assert program.process is not None
-    with subprocess.Popen([*command, script], stdout=subprocess.PIPE) as client:
+    with running(subprocess.Popen([*command, script], stdout=subprocess.PIPE)) as client:
         counts: list[str] = []
         while len(counts) < 3 or len(set(counts[-3:])) > 1:
             time.sleep(0.5)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ROOT, SKERRY, Program
+from tests.process import running
 
 INSIDE = ROOT / "images" / "inside"
 DOCUMENTS = [*sorted(INSIDE.rglob("*.md")), INSIDE / "llm.txt"]
@@ -166,10 +167,12 @@ def test_a_box_restores_itself(program: Program, box: str) -> None:
 
 
 def test_a_killed_daemon_comes_back_to_the_same_box(program: Program, box: str) -> None:
-    with subprocess.Popen(
-        [SKERRY, "--data", str(program.data), "exec", "--stdin", box, "--", "sh"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+    with running(
+        subprocess.Popen(
+            [SKERRY, "--data", str(program.data), "exec", "--stdin", box, "--", "sh"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
     ) as shell:
         assert shell.stdin
         assert shell.stdout

@@ -12,6 +12,7 @@ import time
 from websockets.sync.client import connect
 
 from tests.e2e.conftest import SKERRY, Program, free_port
+from tests.process import running
 
 LISTEN = "import socket, time, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])))\n"
 GREET = LISTEN + "while True: c = s.accept()[0]; c.sendall(b'hello'); c.close()"
@@ -44,8 +45,10 @@ def test_what_a_command_opens_is_a_port_of_this_terminal(program: Program, box: 
     port = free_port()
     master, slave = pty.openpty()
     command = [SKERRY, "--data", str(program.data), "exec", "--tty", box, "--"]
-    with subprocess.Popen(
-        [*command, "python3", "-c", GREET, str(port)], stdin=slave, stdout=slave, stderr=slave
+    with running(
+        subprocess.Popen(
+            [*command, "python3", "-c", GREET, str(port)], stdin=slave, stdout=slave, stderr=slave
+        )
     ) as process:
         os.close(slave)
         said = b""

@@ -11,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from tests.e2e.conftest import SKERRY, Program
+from tests.process import running
 
 # Listens on the box's localhost alone, and sends back what it gets.
 ECHO = """
@@ -40,7 +41,7 @@ def echo(program: Program) -> Iterator[str]:
 def local(program: Program, echo: str) -> Iterator[int]:
     """A port here that is port 7000 there."""
     command = [SKERRY, "--data", str(program.data), "proxy", echo, "0:7000"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with running(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as process:
         assert process.stderr is not None
         match = re.search(r":(\d+) is port 7000", process.stderr.readline())
         assert match is not None

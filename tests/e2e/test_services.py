@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import SKERRY, Program
+from tests.process import running
 
 # Says that it begins, then a line now and then.
 TICK = "import time, sys\nprint('begin', flush=True)\nwhile True:\n    time.sleep(0.1)\n    print('tick', flush=True)"
@@ -186,7 +187,7 @@ def test_what_a_service_prints_is_told_as_it_is(program: Program, host: str) -> 
 def test_logs_are_followed(program: Program, host: str) -> None:
     tick(program, host)
     command = [SKERRY, "--data", str(program.data), "logs", "-f", "-n", "0", host, "tick"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with running(subprocess.Popen(command, stdout=subprocess.PIPE)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"tick\n"
         process.terminate()
@@ -195,7 +196,7 @@ def test_logs_are_followed(program: Program, host: str) -> None:
 def test_who_follows_a_log_is_done_when_the_service_is_deleted(program: Program, host: str) -> None:
     tick(program, host)
     command = [SKERRY, "--data", str(program.data), "logs", "-f", "-n", "0", host, "tick"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with running(subprocess.Popen(command, stdout=subprocess.PIPE)) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"tick\n"
         program.ok("service", "delete", host, "tick")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import SKERRY, Program
+from tests.process import running
 
 
 @pytest.fixture
@@ -49,7 +50,9 @@ def test_a_box_with_a_session_attached_does_not_sleep_and_says_so(
     program: Program, drowsy: str
 ) -> None:
     command = [SKERRY, "--data", str(program.data), "exec", "--stdin", drowsy, "--", "cat"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with running(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"hello\n")

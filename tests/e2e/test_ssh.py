@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Program, free_port
+from tests.process import running
 
 
 @dataclass
@@ -134,8 +135,8 @@ def test_a_shell_has_a_terminal_that_changes_its_size(door: Door, box: str) -> N
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color"}
     line = door.ssh(box, "-tt", "127.0.0.1")
-    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
-                          start_new_session=True) as shell:  # fmt: skip
+    with running(subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment,
+                          start_new_session=True)) as shell:  # fmt: skip
         os.write(ours, b"tty; echo term=$TERM\n")
         assert b"/dev/pts/" in answer_of(ours, b"term=xterm-256color")
         termios.tcsetwinsize(ours, (33, 101))
@@ -180,7 +181,7 @@ def test_files_go_and_come_by_scp_and_sftp(door: Door, box: str, tmp_path: Path)
 def forwarding(door: Door, box: str, *options: str) -> Iterator[None]:
     """Have ssh forward while the block runs."""
     line = door.ssh(box, *options, "-o", "ExitOnForwardFailure=yes", "127.0.0.1", "echo up; cat")
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with running(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == b"up\n"
@@ -204,7 +205,7 @@ while True:
 def serving(door: Door, box: str) -> Iterator[str]:
     """A box in which something listens on port 7001 of its localhost."""
     line = door.ssh(box, "127.0.0.1", "python3 -u -")
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with running(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(SERVER.encode())
@@ -263,7 +264,9 @@ def test_a_closed_port_and_a_port_of_ours_are_refused(door: Door, box: str) -> N
 
 def test_an_agent_is_there_while_the_connection_is(door: Door, box: str, tmp_path: Path) -> None:
     path = str(tmp_path / "agent")
-    with subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL) as agent:
+    with running(
+        subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
+    ) as agent:
         environment = {**os.environ, "SSH_AUTH_SOCK": path}
         while subprocess.run(["ssh-add", "-q", door.home / "key"], env=environment, check=False,
                              stderr=subprocess.DEVNULL).returncode:  # fmt: skip
@@ -347,7 +350,7 @@ def test_a_box_that_is_not_there_is_told(door: Door, name: str) -> None:
     assert b"skerry: " in done.stderr
 
 
-def running(door: Door, box: str, what: str) -> int:
+def processes_of(door: Door, box: str, what: str) -> int:
     """Return how many processes of a box have what in their command line."""
     told = door.program.ok("exec", box, "--", "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     return told.count(what)
@@ -358,33 +361,33 @@ def test_nothing_is_left_of_a_client_that_was_killed(
     door: Door, box: str, options: tuple[str, ...]
 ) -> None:
     line = door.ssh(box, *options, "127.0.0.1", "echo up; sleep 4321 & sleep 4321; sleep 4321")
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+    with running(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as client:
         assert client.stdout is not None
         assert client.stdout.readline().strip() == b"up"
         client.kill()
-    while running(door, box, "4321") or door.program.json("sessions", box, "list"):
+    while processes_of(door, box, "4321") or door.program.json("sessions", box, "list"):
         pass
 
 
 def test_what_was_made_to_outlive_a_terminal_does(door: Door, box: str) -> None:
     ours, theirs = pty.openpty()
     line = door.ssh(box, "-tt", "127.0.0.1")
-    with subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs) as shell:
+    with running(subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs)) as shell:
         os.write(ours, b"sleep 4323 & setsid sh -c 'echo u''p; exec sleep 4322' &\n")
         answer_of(ours, b"up\r\n")
         shell.kill()
     os.close(ours)
     os.close(theirs)
-    while running(door, box, "4323"):
+    while processes_of(door, box, "4323"):
         pass
 
-    assert running(door, box, "4322") == 1
+    assert processes_of(door, box, "4322") == 1
 
 
 def test_a_box_that_is_destroyed_ends_its_shells(door: Door) -> None:
     door.program.ok("create", "short-lived")
     line = door.ssh("short-lived", "127.0.0.1", "echo up; cat")
-    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+    with running(subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE)) as client:
         assert client.stdout is not None
         assert client.stdout.readline() == b"up\n"
         door.program.ok("destroy", "short-lived", "--yes", "--purge")
@@ -448,7 +451,7 @@ def test_a_connection_without_a_channel_keeps_no_box_awake(
     subprocess.run([*master, "true"], check=True, timeout=60)
     assert "It gets warm in" in door.program.ok("why", box)
 
-    with subprocess.Popen([*master, "cat"], stdin=subprocess.PIPE) as command:
+    with running(subprocess.Popen([*master, "cat"], stdin=subprocess.PIPE)) as command:
         while "session" not in door.program.ok("why", box).splitlines()[0]:
             pass
         command.terminate()

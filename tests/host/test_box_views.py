@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from skerry.host.box_views import View, show
+from tests.process import running
 
 pytestmark = [
     pytest.mark.machine,
@@ -32,8 +33,8 @@ def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process in user and mount namespaces of its own, like a box's first."""
     command = ["unshare", "--user", "--map-root-user", "--mount", "--propagation", "shared"]
     script = "echo ready; exec sleep 1000"
-    with subprocess.Popen(
-        [*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True
+    with running(
+        subprocess.Popen([*command, "sh", "-c", script], stdout=subprocess.PIPE, text=True)
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

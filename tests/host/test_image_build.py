@@ -13,6 +13,7 @@ import pytest
 from skerry.base import Failed, Invalid, NotAvailable
 from skerry.host.image_build import bootstrap_command, build_image
 from skerry.host.image_recipe import Recipe
+from tests.process import running
 
 pytestmark = pytest.mark.machine
 
@@ -121,7 +122,7 @@ def test_a_killed_builder_takes_the_build_with_it(tree: Path) -> None:
         "build_image(Recipe(summary='x', parent='x', steps=('echo x >/alive; exec sleep 1000 "
         ">/alive',)), sys.argv[1], print)"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(tree)]) as builder:
+    with running(subprocess.Popen([sys.executable, "-c", program, str(tree)])) as builder:
         with (tree / "alive").open("rb") as reader:
             assert reader.readline() == b"x\n"
         with (tree / "alive").open("rb") as reader:

@@ -10,6 +10,7 @@ import pytest
 from skerry.host.listening import listening_ports
 from skerry.host.monitors import started_ticks
 from skerry.host.seam import Running
+from tests.process import running
 
 pytestmark = pytest.mark.machine
 
@@ -30,7 +31,9 @@ input()
 def listening() -> Generator[Running]:
     """Give a process in a network of its own that listens."""
     command = ["unshare", "--net", sys.executable, "-c", LISTEN]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with running(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == b"ready\n"

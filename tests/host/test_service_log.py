@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
+from skerry.holder.pump import fork_pump
 from skerry.host.service_log import delete_log, read_log
 
 
@@ -88,6 +90,23 @@ def test_a_deleted_log_takes_its_older_files_along_and_no_others(tmp_path: Path)
     delete_log(str(tmp_path / "none"), "web")
 
     assert os.listdir(tmp_path) == ["web-api.log"]
+
+
+def test_a_log_is_deleted_when_the_pump_that_just_began_has_ended_and_does_not_come_back(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = os.pipe()
+    pump = fork_pump(str(tmp_path), "web", {ours: b"stdout"}, bytes_max=1 << 20, files_max=3)
+    os.close(ours)
+    os.write(theirs, b"last words\n")
+    with ThreadPoolExecutor() as pool:
+        deletion = pool.submit(delete_log, str(tmp_path), "web")
+        assert not wait([deletion], 0.2).done
+        os.close(theirs)
+        deletion.result()
+
+    assert os.listdir(tmp_path) == []
+    assert os.waitpid(pump, 0)[1] == 0
 
 
 def test_long_files_are_read_from_their_end(tmp_path: Path) -> None:

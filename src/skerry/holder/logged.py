@@ -50,17 +50,22 @@ class Logged:
 
     def reap(self) -> None:
         """Take note that the pump has ended; another one is due, at once unless it was just begun."""
-        os.waitpid(self._pid, 0)
+        _, status = os.waitpid(self._pid, 0)
         os.close(self.pidfd)
         self.pidfd = -1
-        if self._outputs:
+        if status == 0:  # it came to the end of the pipes
+            self._close()
+        elif self._outputs:
             self.due_at_ns = max(time.monotonic_ns(), self._started_at_ns + _PAUSE_NS)
 
     def let_go(self) -> None:
         """Leave the pipes to the pump: nobody of ours writes to them any more."""
-        if self.pidfd < 0:  # what the last one left lies in them
+        if self._outputs and self.pidfd < 0:  # what the last one left lies in them
             self.start()
         self.due_at_ns = None
+        self._close()
+
+    def _close(self) -> None:
         for end in self._outputs:
             os.close(end)
         self._outputs = {}

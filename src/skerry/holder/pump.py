@@ -5,6 +5,7 @@ and forks another pump when one is killed; the pump goes on to the end of the pi
 is. So what a service writes meets a reader as long as one of the two lives.
 """
 
+import fcntl
 import os
 import select
 import signal
@@ -67,28 +68,33 @@ def fork_pump(
 ) -> int:
     """Fork a pump for outputs (descriptor: name of the stream); return its pid.
 
-    It ends at once where the directory is not there: then the box is gone, and its logs with it.
-    `<directory>/<name>.pid` names it: SIGHUP has it open its file anew, as log rotators want.
+    `<directory>/<name>.pid` names it: SIGHUP has it open its file anew, as log rotators want. From
+    before it begins until it has ended that file is locked, shared: who has it alone (flock) knows
+    that nothing is written any more. Raises OSError, also where the directory is not there: then
+    the box is gone, and its logs with it.
     """
-    pid = os.fork()
-    if pid:
-        return pid
+    claim = os.open(f"{directory}/{name}.pid", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _live(directory, name, outputs, bytes_max, files_max)
+        # Never waited for: programs in the box see the file, and may lock it too.
+        fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            _live(claim, directory, name, outputs, bytes_max, files_max)
+        finally:
+            os._exit(1)
     finally:
-        os._exit(1)
+        os.close(claim)
 
 
 def _live(
-    directory: str, name: str, outputs: dict[int, bytes], bytes_max: int, files_max: int
+    claim: int, directory: str, name: str, outputs: dict[int, bytes], bytes_max: int, files_max: int
 ) -> None:
-    _close_others({0, 1, 2, *outputs})
+    _close_others({0, 1, 2, claim, *outputs})
     log = LogFile(directory, name, bytes_max=bytes_max, files_max=files_max)
     signal.signal(signal.SIGHUP, lambda _number, _frame: _reopen(log))
-    path = f"{directory}/{name}.pid"
-    with open(f"{path}.tmp", "w", encoding="ascii") as file:
-        file.write(f"{os.getpid()}\n")
-    os.rename(f"{path}.tmp", path)
+    os.ftruncate(claim, os.pwrite(claim, f"{os.getpid()}\n".encode(), 0))
     os.nice(_NICE)
     Pump(log, outputs).run()
     log.close()

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import gzip
 import os
-import select
+import time
 import zlib
 from collections.abc import AsyncIterator
 
@@ -12,7 +13,7 @@ from skerry.holder.log_file import archives
 
 LINES_MAX = 100_000
 _LOOK_EVERY_S = 0.1
-_PUMP_END_MS_MAX = 5000
+_PUMP_END_S_MAX, _PUMP_LOOK_S = 5.0, 0.005
 _BLOCK_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
 
@@ -62,18 +63,20 @@ def delete_log(directory: str, name: str) -> None:
 
 
 def _wait_for_pump(path: str) -> None:
+    """Wait until no pump has the file that names it, see `holder.pump`; not for ever."""
     try:
-        with open(path, encoding="ascii") as file:
-            pump = os.pidfd_open(int(file.read()))
-    except (FileNotFoundError, ProcessLookupError, ValueError):
+        claim = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return
     try:
-        # Where the pump was killed the number may be another's by now: hence the limit.
-        poll = select.poll()
-        poll.register(pump, select.POLLIN)
-        poll.poll(_PUMP_END_MS_MAX)
+        deadline_s = time.monotonic() + _PUMP_END_S_MAX
+        while time.monotonic() < deadline_s:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(_PUMP_LOOK_S)
     finally:
-        os.close(pump)
+        os.close(claim)
 
 
 def _open(path: str) -> int:
