@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import connect
@@ -139,13 +140,21 @@ def test_a_private_box_opens_by_token_only_and_never_sees_it(
 
 
 def test_a_browser_logs_in_and_stays_logged_in(program: Program, private: str) -> None:
-    status, _, page = ask(program, "web.localhost", "/x", Accept="text/html")
-    assert (status, b'type="password"' in page) == (401, True)
-    form = f"to=/x&token={program.token}".encode()
+    host = f"web.localhost:{program.web_port}"
+    status, headers, _ = ask(program, host, "/x", Accept="text/html")
+    to_login = urlsplit(headers["location"])
+    assert (status, to_login.netloc) == (303, f"login.localhost:{program.web_port}")
+    target = f"{to_login.path}?{to_login.query}"
+    status, _, page = ask(program, to_login.netloc, target, Accept="text/html")
+    assert (status, b'type="password"' in page) == (200, True)
+    form = f"name=web.localhost&to=/x&token={program.token}".encode()
     status, headers, _ = ask(
-        program, "web.localhost", "/.well-known/skerry/login", "POST", form,
+        program, to_login.netloc, to_login.path, "POST", form,
         Content_Type="application/x-www-form-urlencoded",
     )  # fmt: skip
+    back = urlsplit(headers["location"])
+    assert (status, back.netloc) == (303, f"web.localhost:{program.web_port}")
+    status, headers, _ = ask(program, back.netloc, f"{back.path}?{back.query}")
     assert (status, headers["location"]) == (303, "/x")
     assert "HttpOnly" in headers["set-cookie"]
 

@@ -277,6 +277,7 @@ async def gateway(
     limits: Limits | None = None,
     tokens: tuple[Token, ...] = (TOKEN,),
     trusted_proxies: tuple[str, ...] = (),
+    login_url: str = "",
     log: AccessLog | None = None,
     has_table: bool = True,
 ) -> AsyncGenerator[Place]:
@@ -325,6 +326,7 @@ async def gateway(
             tokens=tokens,
             cookie_key=KEY,
             trusted_proxies=trusted_proxies,
+            login_url=login_url,
             limits=limits or Limits(),
         )
         place = Place(

@@ -1,4 +1,4 @@
-"""What a request gets from the gateway itself: login, share links, refusals, health."""
+"""What a request gets from the gateway itself: share links, refusals, health."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from skerry.base.share_links import share_text
-from skerry.gateway.control import Box, BoxChanged, Limits, Tokens
+from skerry.gateway.control import Box, BoxChanged, Tokens
 from tests.gateway.place import (
     ASLEEP,
     AWAKE,
@@ -25,7 +25,6 @@ from tests.gateway.place import (
 PRIVATE = msgspec.structs.replace(AWAKE, access="private")
 FAR_NS = (1 << 33) * SECOND_NS
 BEARER = b"Authorization: Bearer %b\r\n" % TOKEN_TEXT.encode()
-LOGIN = b"/.well-known/skerry/login"
 
 
 async def answer(place: Place, request: bytes) -> tuple[int, bytes, bytes]:
@@ -46,13 +45,6 @@ def status_of(request: bytes, *boxes: Box) -> int:
     return run(story())
 
 
-def form(token: str, more: bytes = b"", to: bytes = b"/x") -> bytes:
-    body = b"to=%b&token=%b" % (to, token.encode())
-    return b"POST %b HTTP/1.1\r\nHOST\r\n%bContent-Length: %d\r\n\r\n%b" % (
-        LOGIN, more, len(body), body,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -61,44 +53,13 @@ def form(token: str, more: bytes = b"", to: bytes = b"/x") -> bytes:
         (b"GET /.well-known/skerry/health HTTP/1.1\r\nHost: nobody.localhost\r\n\r\n", 200),
         (b"POST /.well-known/skerry/health HTTP/1.1\r\nHOST\r\n\r\n", 405),
         (b"GET /.well-known/skerry/other HTTP/1.1\r\nHOST\r\n\r\n", 404),
-        (b"GET " + LOGIN + b" HTTP/1.1\r\nHOST\r\n\r\n", 200),
+        (b"GET /.well-known/skerry/login HTTP/1.1\r\nHOST\r\n\r\n", 404),
         (b"GET /?skerry_share=forged HTTP/1.1\r\nHOST\r\n\r\n", 401),
         (b"GET / HTTP/1.1\r\nHOST\r\nCookie: skerry_access=forged\r\n\r\n", 401),
-        (form(TOKEN_TEXT), 303),
-        (form("skerry_wrong"), 401),
-        (form(TOKEN_TEXT, b"Origin: http://evil.localhost\r\n"), 403),
-        (form(TOKEN_TEXT, b"Origin: null\r\n"), 403),
-        (form("x" * 5000), 400),
-        (b"POST " + LOGIN + b" HTTP/1.1\r\nHOST\r\n\r\n", 400),
     ],
 )  # fmt: skip
 def test_the_gate_answers_by_itself(request_: bytes, status: int) -> None:
     assert status_of(request_, PRIVATE) == status
-
-
-@pytest.mark.parametrize(
-    ("to", "expected"),
-    [(b"/a?b", b"/a?b"), (b"//evil.com", b"/"), (b"/%5Cevil.com", b"/"), (b"http://evil", b"/"),
-     (b"/a%0d%0aX: y", b"/")],
-)  # fmt: skip
-def test_a_login_leads_to_a_page_of_the_same_host_alone(to: bytes, expected: bytes) -> None:
-    async def story() -> bytes:
-        async with gateway(PRIVATE) as place:
-            return (await answer(place, form(TOKEN_TEXT, to=to)))[1]
-
-    assert b"\r\nLocation: %b\r\n" % expected in run(story())
-
-
-def test_a_login_behind_https_gives_a_cookie_for_https_alone() -> None:
-    async def story() -> tuple[bytes, bytes]:
-        async with gateway(PRIVATE, trusted_proxies=("127.0.0.1",)) as place:
-            secure = form(TOKEN_TEXT, b"X-Forwarded-Proto: https\r\n")
-            return (await answer(place, secure))[1], (await answer(place, form(TOKEN_TEXT)))[1]
-
-    secure, plain = run(story())
-    assert b"; Secure\r\n" in secure
-    assert b"; Secure" not in plain
-    assert b"HttpOnly; SameSite=Lax" in plain
 
 
 def test_a_share_link_behind_https_gives_a_cookie_for_https_alone() -> None:
@@ -110,31 +71,6 @@ def test_a_share_link_behind_https_gives_a_cookie_for_https_alone() -> None:
             return (await answer(place, request % (text, b"X-Forwarded-Proto: https\r\n")))[1]
 
     assert b"; Secure\r\n" in run(story())
-
-
-def test_wrong_tokens_of_one_client_lock_out_no_other_behind_the_same_proxy() -> None:
-    async def story() -> list[int]:
-        limits = Limits(failed_logins_per_minute=1)
-        async with gateway(PRIVATE, limits=limits, trusted_proxies=("127.0.0.1",)) as place:
-            ways = [b"6.6.6.6", b"6.6.6.6", b"6.6.6.6, 7.7.7.7"]
-            tries = [form("wrong", b"X-Forwarded-For: %b\r\n" % way) for way in ways]
-            return [(await answer(place, each))[0] for each in tries]
-
-    assert run(story()) == [401, 429, 401]
-
-
-def test_a_login_page_is_not_kept_busy_by_a_long_query() -> None:
-    query = b"&".join([b"to=/x"] * 5000)
-
-    assert status_of(b"GET %b?%b HTTP/1.1\r\nHOST\r\n\r\n" % (LOGIN, query), PRIVATE) == 200
-
-
-def test_wrong_tokens_are_not_tried_for_ever() -> None:
-    async def story() -> list[int]:
-        async with gateway(PRIVATE, limits=Limits(failed_logins_per_minute=2)) as place:
-            return [(await answer(place, form(f"skerry_{n}")))[0] for n in range(4)]
-
-    assert run(story()) == [401, 401, 429, 429]
 
 
 async def served(place: Place, request: bytes) -> tuple[bytes, Peer]:
@@ -161,19 +97,6 @@ def test_a_share_link_leads_to_the_page_without_it_and_opens_the_box() -> None:
     head, seen = run(story())
     assert b"\r\nLocation: /a?x=1\r\n" in head
     assert b"Cookie" not in seen
-
-
-def test_a_cookie_counts_only_for_pages_of_the_box_itself() -> None:
-    async def story() -> int:
-        async with gateway(PRIVATE) as place:
-            _, head, _ = await answer(place, form(TOKEN_TEXT))
-            cookie = head.partition(b"Set-Cookie: ")[2].partition(b";")[0]
-            asked = b"POST / HTTP/1.1\r\nHOST\r\nCookie: %b\r\nOrigin: http://%b\r\n\r\n"
-            foreign = await answer(place, asked % (cookie, b"evil.localhost"))
-            await served(place, asked % (cookie, HOST))
-            return foreign[0]
-
-    assert run(story()) == 401
 
 
 def test_a_revoked_token_is_refused_at_once_on_the_same_connection() -> None:
@@ -229,3 +152,37 @@ def test_an_access_that_changes_holds_for_the_next_request_of_a_connection() -> 
             return await client.head()
 
     assert run(story()).startswith(b"HTTP/1.1 401 ")
+
+
+@pytest.mark.parametrize(
+    "change", [Tokens(()), BoxChanged(msgspec.structs.replace(PRIVATE, share_epoch=1))]
+)
+def test_a_tunnel_ends_when_what_opened_it_has_ended(change: Tokens | BoxChanged) -> None:
+    text = share_text(KEY, BOX_ID, FAR_NS, 0).encode()
+    upgrade = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+
+    async def story() -> tuple[bytes, list[bool]]:
+        async with gateway(PRIVATE) as place:
+            _, head, _ = await answer(
+                place, b"GET /?skerry_share=%b HTTP/1.1\r\nHOST\r\n\r\n" % text
+            )
+            cookie = b"Cookie: %b\r\n" % head.partition(b"Set-Cookie: ")[2].partition(b";")[0]
+            program = await place.program()
+            opened: list[Peer] = []
+            for credential in (BEARER, cookie):
+                client = await place.ask(
+                    b"GET / HTTP/1.1\r\nHOST\r\n%b%b\r\n" % (credential, upgrade)
+                )
+                box = await program.get()
+                await box.head()
+                box.send(b"HTTP/1.1 101 Switching Protocols\r\n%b\r\n" % upgrade)
+                await client.head()
+                opened.append(client)
+            by_token, by_link = opened
+            ended, stays = (
+                (by_token, by_link) if isinstance(change, Tokens) else (by_link, by_token)
+            )
+            place.tell(change)
+            return await ended.rest(), [each.reader.at_eof() for each in (ended, stays)]
+
+    assert run(story()) == (b"", [True, False])

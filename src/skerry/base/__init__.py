@@ -15,7 +15,7 @@ from skerry.base.errors import (
 )
 from skerry.base.ids import ID_PATTERN, new_id
 from skerry.base.money import NANO, exact_dollars, format_dollars, nanodollars
-from skerry.base.names import box_name, checkpoint_name, image_name, random_box_name
+from skerry.base.names import LOGIN_NAME, box_name, checkpoint_name, image_name, random_box_name
 from skerry.base.time import Clock, rfc3339
 from skerry.base.units import (
     duration_ns,
@@ -27,6 +27,7 @@ from skerry.base.units import (
 
 __all__ = [
     "ID_PATTERN",
+    "LOGIN_NAME",
     "NANO",
     "Clock",
     "Conflict",

@@ -8,6 +8,10 @@ _BOX = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _CHECKPOINT = re.compile(r"(v|auto-)[1-9][0-9]{0,8}")
 
+LOGIN_NAME = "login"
+"""Where a box's web address has its name, the login page has this."""
+_PORT_OF_BOX = re.compile(r".*--[0-9]+")
+
 _FIRST = (
     "amber",
     "brisk",
@@ -57,6 +61,7 @@ _SECOND = (
 def box_name(text: str) -> str:
     """Return text if it is a box's name: 1 to 63 of a-z, 0-9 and `-`, not first or last.
 
+    What has another meaning in web addresses is none: `login`, and names such as `web--3000`.
     Raises Invalid(bad_name).
     """
     if _BOX.fullmatch(text) is None:
@@ -64,6 +69,12 @@ def box_name(text: str) -> str:
             "bad_name",
             f"{_shown(text)} is no name for a box. Use 1 to 63 of a-z, 0-9 and '-', "
             "not beginning or ending with '-'.",
+        )
+    if text == LOGIN_NAME or _PORT_OF_BOX.fullmatch(text) is not None:
+        raise Invalid(
+            "bad_name",
+            f"{_shown(text)} has another meaning in web addresses: that of the login page, or of a "
+            "box's port. Choose another name.",
         )
     return text
 

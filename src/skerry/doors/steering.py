@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from skerry import accounts, boxes
-from skerry.base import NotFound, SkerryError
+from skerry.base import LOGIN_NAME, NotFound, SkerryError
 from skerry.boxes import Boxes
 from skerry.gateway import control
 from skerry.services import Services
@@ -127,6 +127,7 @@ class Steering:
                 cookie_key=self._key,
                 trusted_proxies=self._terms.trusted_proxies,
                 cookie_ns=self._terms.cookie_ns,
+                login_url=self._boxes.rules.url(LOGIN_NAME) or "",
                 limits=self._terms.limits,
             )
         )

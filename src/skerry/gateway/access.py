@@ -1,7 +1,8 @@
 """Who may use a box's web address: tokens, login cookies, share links. Pure.
 
 A cookie says which box it opens, until when, and by whose leave: a token's, or a share link's
-epoch. So a revoked token or ended links end the cookies that came of them.
+epoch. So a revoked token or ended links end the cookies that came of them. A ticket says the same
+of a token, for the moment that a browser takes from the login page to the box.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ _COOKIE = re.compile(
     rf"({ID_PATTERN.pattern})\.([0-9]{{1,12}})\.({ID_PATTERN.pattern}|share-[0-9]{{1,9}})"
     r"\.([0-9a-f]{64})"
 )
+_LOGIN, _TICKET = b"skerry cookie", b"skerry ticket"  # what a signature is for
 _SHARE = PARAMETER.encode() + b"="
 
 # Whether reading only is allowed, and until when.
@@ -62,6 +64,21 @@ def grant_by_cookies(
 def cookie_by_token(key: bytes, box_id: str, token_id: str, end_at_ns: int) -> bytes:
     """Return the value of a cookie that a login with a token gives."""
     return _sign(key, f"{box_id}.{end_at_ns // 10**9}.{token_id}")
+
+
+def ticket_by_token(key: bytes, box_id: str, token_id: str, end_at_ns: int) -> bytes:
+    """Return what leads from the login page to a box."""
+    return _sign(key, f"{box_id}.{end_at_ns // 10**9}.{token_id}", _TICKET)
+
+
+def token_by_ticket(
+    tokens: Mapping[str, Token], key: bytes, box: Box, text: str, now_ns: int
+) -> Token | None:
+    """Return the token by which somebody has logged in a moment ago, None if the ticket is bad."""
+    match = _COOKIE.fullmatch(text)
+    if match is None or not _holds(key, box, match, now_ns, _TICKET):
+        return None
+    return tokens.get(match[3])
 
 
 def cookie_by_share(key: bytes, box: Box, text: str, now_ns: int) -> tuple[bytes, int] | None:
@@ -123,21 +140,27 @@ def _grant_by_cookie(
     tokens: Mapping[str, Token], key: bytes, box: Box, value: bytes, now_ns: int
 ) -> Grant | None:
     match = _COOKIE.fullmatch(value.decode("latin-1"))
-    if match is None or match[1] != box.box_id:
+    if match is None or not _holds(key, box, match, now_ns):
         return None
-    claim, _, code = match[0].rpartition(".")
     end_at_ns = int(match[2]) * 10**9
-    if not hmac.compare_digest(code, _code(key, claim)) or end_at_ns <= now_ns:
-        return None
     if match[3].startswith("share-"):
         return (False, end_at_ns) if match[3] == f"share-{box.share_epoch}" else None
     token = tokens.get(match[3])
     return _grant(token, end_at_ns) if token else None
 
 
-def _sign(key: bytes, claim: str) -> bytes:
-    return f"{claim}.{_code(key, claim)}".encode()
+def _holds(key: bytes, box: Box, match: re.Match[str], now_ns: int, label: bytes = _LOGIN) -> bool:
+    claim, _, code = match[0].rpartition(".")
+    return (
+        match[1] == box.box_id
+        and hmac.compare_digest(code, _code(key, claim, label))
+        and int(match[2]) * 10**9 > now_ns
+    )
 
 
-def _code(key: bytes, claim: str) -> str:
-    return hmac.digest(key, b"skerry cookie\0" + claim.encode(), "sha256").hex()
+def _sign(key: bytes, claim: str, label: bytes = _LOGIN) -> bytes:
+    return f"{claim}.{_code(key, claim, label)}".encode()
+
+
+def _code(key: bytes, claim: str, label: bytes) -> str:
+    return hmac.digest(key, label + b"\0" + claim.encode(), "sha256").hex()

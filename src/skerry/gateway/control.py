@@ -88,7 +88,8 @@ class Table(Struct, frozen=True, kw_only=True, tag="table"):
     """All that the gateway is to know; it replaces what it knew before.
 
     cookie_key: 32 random bytes that outlive the daemon. trusted_proxies: addresses or networks
-    whose word about a request's way counts. cookie_ns: how long a login lasts.
+    whose word about a request's way counts. cookie_ns: how long a login lasts. login_url: of the
+    host with the login page, for boxes on domains of their own.
     """
 
     boxes: tuple[Box, ...]
@@ -96,6 +97,7 @@ class Table(Struct, frozen=True, kw_only=True, tag="table"):
     cookie_key: bytes
     trusted_proxies: tuple[str, ...] = ()
     cookie_ns: int = 30 * 86400 * _SECOND_NS
+    login_url: str = ""
     limits: Limits = Limits()
 
 

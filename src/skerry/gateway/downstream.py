@@ -11,7 +11,7 @@ import struct
 from typing import cast
 
 from skerry.base import SkerryError
-from skerry.gateway import entry, pages
+from skerry.gateway import entry, login, pages
 from skerry.gateway.access_log import Entry
 from skerry.gateway.body import Chunked, Measured
 from skerry.gateway.entry import Known
@@ -180,6 +180,13 @@ class Downstream(asyncio.Protocol):
         """Close at once."""
         self._transport.abort()
 
+    def look_again(self) -> None:
+        """End what is under way if it is not allowed any more."""
+        method, _, known = self._line
+        exchange = self._exchange
+        if exchange and known and not entry.still_allowed(self._site, known, method):
+            exchange.fail(pages.NOT_ALLOWED)
+
     def stop(self) -> None:
         """Close if no request is under way; else after it."""
         if self._exchange is None and self._body is None and not self._is_ending:
@@ -337,7 +344,7 @@ class Downstream(asyncio.Protocol):
         assert known is not None, "it was read"
         if known.version != site.version:
             known.refresh(site)
-        if entry.is_login(known, method, target):
+        if entry.is_login(site, known, method, target):
             self._begin_form(known)
             return True
         reply = entry.own_reply(site, known, method, target)
@@ -425,13 +432,15 @@ class Downstream(asyncio.Protocol):
         assert self._form is not None, "a body is a form's where there is no exchange"
         known, form = self._form
         form += content
-        if len(form) > entry.FORM_BYTES_MAX:
+        if len(form) > login.FORM_BYTES_MAX:
             self._form = None
             self._reply(pages.BAD_FORM, keep=False)
         elif self._body is None:
             self._form = None
             client = client_of(known.fields, self.peer, is_trusted=self._is_trusted)
-            reply = entry.login(self._site, known, client, bytes(form))
+            reply = login.filled_in(
+                self._site, known.fields, client, bytes(form), is_secure=known.is_secure
+            )
             self._reply(reply, keep=b"close" not in known.fields.connection)
 
     def _reply(self, reply: Reply | Problem, *, keep: bool, is_logged: bool = False) -> None:

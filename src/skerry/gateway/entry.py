@@ -5,30 +5,23 @@ Health, login, share links, access, and what must not wake a box: none of them n
 
 from __future__ import annotations
 
-import urllib.parse
-
-from skerry.gateway import pages
+from skerry.gateway import login, pages
 from skerry.gateway.access import (
     FOREVER_NS,
     Grant,
     allows,
     cookie_by_share,
-    cookie_by_token,
     grant_by_authorization,
     grant_by_cookies,
     share_in,
-    token_of,
 )
 from skerry.gateway.control import Box
 from skerry.gateway.pages import Problem, Reply
 from skerry.gateway.request import RequestFields
 from skerry.gateway.site import BoxState, Site
 
-FORM_BYTES_MAX = 4096
-_FORM_FIELDS_MAX = 8
 _FULL: Grant = (False, FOREVER_NS)
 _PROBES = (b"kube-probe/", b"ELB-HealthChecker/", b"GoogleHC/")
-_LOG_IN = "This box is private. Log in with a token; `skerry token create NAME` makes one."
 
 
 class Known:
@@ -79,58 +72,47 @@ def own_reply(site: Site, known: Known, method: bytes, target: bytes) -> Reply |
     if path == pages.HEALTH:
         return _health(method)
     if known.place is None:
+        if fields.name == site.routes.login_name:
+            return login.page(site, fields, method, target, is_secure=known.is_secure)
         return pages.UNKNOWN_NAME
-    if path.startswith(pages.PREFIX):
-        return _own_page(method, path, target)
     box = known.place[0]
+    if path.startswith(pages.PREFIX):
+        return _own_page(site, known, box, method, target)
     if (share := share_in(target)) is not None and method in (b"GET", b"HEAD"):
         return _shared(site, known, box.box, *share)
-    return _refusal(known, method, target) or (
+    return _refusal(site, known, method, target) or (
         None if box.awake else _without_waking(box, fields, method)
     )
 
 
-def _refusal(known: Known, method: bytes, target: bytes) -> Reply | Problem | None:
+def still_allowed(site: Site, known: Known, method: bytes) -> bool:
+    """Tell whether what is under way may go on, after tokens or access have changed."""
+    before = known.place
+    known.refresh(site)
+    return (
+        known.place is not None
+        and before is not None
+        and known.place[0] is before[0]
+        and known.grant is not None
+        and allows(known.grant, method, upgrades=known.fields.upgrade is not None)
+    )
+
+
+def _refusal(site: Site, known: Known, method: bytes, target: bytes) -> Reply | Problem | None:
     fields = known.fields
     if known.grant is None:
         if b"text/html" in fields.accept and method in (b"GET", b"HEAD"):
-            return pages.login_reply(401, target.decode(), _LOG_IN)
+            return login.to_login(site, fields, target, is_secure=known.is_secure)
         return pages.UNAUTHORIZED
     if not allows(known.grant, method, upgrades=fields.upgrade is not None):
         return pages.READ_ONLY
     return None
 
 
-def is_login(known: Known, method: bytes, target: bytes) -> bool:
+def is_login(site: Site, known: Known, method: bytes, target: bytes) -> bool:
     """Tell whether a request is a filled-in login form."""
-    return method == b"POST" and target == pages.LOGIN and known.place is not None
-
-
-def login(site: Site, known: Known, client: bytes, form: bytes) -> Reply | Problem:
-    """Return what a filled-in login form gets. client: the address of who sent it."""
-    fields, place = known.fields, known.place
-    assert place is not None, "is_login has looked"
-    if fields.origin is not None and not _is_own_origin(fields):
-        return pages.FOREIGN_LOGIN
-    if not site.may_log_in(client):
-        return pages.LOGIN_LIMIT
-    try:
-        said = urllib.parse.parse_qs(form.decode("ascii"), max_num_fields=_FORM_FIELDS_MAX)
-    except ValueError:
-        return pages.BAD_FORM
-    to = said.get("to", ["/"])[0]
-    if not pages.is_local_path(to):
-        to = "/"
-    token = token_of(site.tokens, said.get("token", [""])[0])
-    if token is None:
-        site.login_failed(client)
-        if b"text/html" in fields.accept:
-            return pages.login_reply(401, to, pages.BAD_LOGIN.message)
-        return pages.BAD_LOGIN
-    box_id = place[0].box.box_id
-    cookie = cookie_by_token(site.cookie_key, box_id, token.token_id, site.wall_ns + site.cookie_ns)
-    return pages.redirect_reply(
-        to.encode(), cookie, cookie_s=site.cookie_ns // 10**9, is_secure=known.is_secure
+    return (
+        method == b"POST" and target == pages.LOGIN and known.fields.name == site.routes.login_name
     )
 
 
@@ -142,14 +124,9 @@ def _grant(site: Site, box: Box, fields: RequestFields) -> Grant | None:
         if grant is not None:
             return grant
     # Pages of other boxes may be of the same site to a browser, which then sends its cookies along.
-    if fields.origin is not None and not _is_own_origin(fields):
+    if fields.origin is not None and not login.is_own_origin(fields):
         return None
     return grant_by_cookies(site.tokens, site.cookie_key, box, fields.cookies, site.wall_ns)
-
-
-def _is_own_origin(fields: RequestFields) -> bool:
-    assert fields.origin is not None, "asked only where there is one"
-    return fields.origin.partition(b"://")[2].lower() == fields.host.lower()
 
 
 def _health(method: bytes) -> Reply | Problem:
@@ -158,18 +135,12 @@ def _health(method: bytes) -> Reply | Problem:
     return Reply(200, b'{"status":"ok"}\n', b"application/json")
 
 
-def _own_page(method: bytes, path: bytes, target: bytes) -> Reply | Problem:
-    if path != pages.LOGIN:
+def _own_page(
+    site: Site, known: Known, box: BoxState, method: bytes, target: bytes
+) -> Reply | Problem:
+    if target.partition(b"?")[0] != pages.ENTER:
         return pages.NOT_FOUND
-    if method not in (b"GET", b"HEAD"):
-        return pages.BAD_METHOD
-    query = target.partition(b"?")[2].decode()
-    try:
-        said = urllib.parse.parse_qs(query, max_num_fields=_FORM_FIELDS_MAX)
-    except ValueError:
-        said = dict[str, list[str]]()
-    to = said.get("to", ["/"])[0]
-    return pages.login_reply(200, to if pages.is_local_path(to) else "/", _LOG_IN)
+    return login.enter(site, box, method, target, is_secure=known.is_secure)
 
 
 def _shared(site: Site, known: Known, box: Box, text: str, rest: bytes) -> Reply | Problem:

@@ -14,10 +14,11 @@ from skerry import wire
 PREFIX = b"/.well-known/skerry/"
 HEALTH = PREFIX + b"health"
 LOGIN = PREFIX + b"login"
+ENTER = PREFIX + b"enter"
 
-_SAFE = (
-    b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\n"
-    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
+_SAFE = b"Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\n"
+_POLICY = (
+    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action %b; "
     b"frame-ancestors 'none'\r\n"
 )
 _STYLE = (
@@ -39,12 +40,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer of our own. more: a block of further fields."""
+    """An answer of our own. more: a block of further fields. leads_to: where its form may lead."""
 
     status: int
     body: bytes
     media_type: bytes
     more: bytes = b""
+    leads_to: bytes = b"'none'"
 
 
 UNKNOWN_NAME = Problem(
@@ -59,8 +61,10 @@ UNAUTHORIZED = Problem(
 SHARE_ENDED = Problem(
     401, "share_ended", "This share link has ended or was made for another box. Ask for a new one."
 )
+NOT_ALLOWED = Problem(401, "unauthorized", "What let you in has ended. Log in again.")
 READ_ONLY = Problem(403, "scope_missing", "The token may only read. Use one with scope write.")
-FOREIGN_LOGIN = Problem(403, "foreign_login", "Log in from the box's own login page.")
+FOREIGN_LOGIN = Problem(403, "foreign_login", "Log in from the login page itself.")
+LOGIN_ENDED = Problem(401, "login_ended", "This login took too long. Open the box's address again.")
 BAD_LOGIN = Problem(401, "bad_token", "The token is not known here. Check it, or make another.")
 BAD_FORM = Problem(400, "bad_form", "Send the token in a form, as the login page does.")
 LOGIN_LIMIT = Problem(429, "too_many_logins", "Too many wrong tokens. Wait a minute.", 60)
@@ -113,6 +117,7 @@ def render(reply: Reply, *, is_head: bool, is_last: bool) -> bytes:
             b"HTTP/1.1 %d %b\r\n" % (reply.status, HTTPStatus(reply.status).phrase.encode()),
             reply.more,
             _SAFE,
+            _POLICY % reply.leads_to,
             b"Content-Type: %b; charset=utf-8\r\n" % reply.media_type if has_content else b"",
             b"Content-Length: %d\r\n" % len(reply.body) if has_content else b"",
             b"Connection: close\r\n" if is_last else b"",
@@ -141,20 +146,26 @@ def problem_reply(problem: Problem, accept: bytes) -> Reply:
     return Reply(problem.status, msgspec.json.encode(shape) + b"\n", b"application/json", more)
 
 
-def login_reply(status: int, to: str, message: str) -> Reply:
-    """Return the page that asks for a token and then leads to the path `to`."""
+def login_reply(status: int, origin: str, name: str, to: str, message: str) -> Reply:
+    """Return the page that asks for a token and then leads to the path `to` of a box's origin.
+
+    name: the host name in that origin.
+    """
     form = (
         f"<p>{html.escape(message)}</p>"
         f'<form method="post" action="{LOGIN.decode()}">'
+        f'<input type="hidden" name="name" value="{html.escape(name)}">'
         f'<input type="hidden" name="to" value="{html.escape(to)}">'
         '<input type="password" name="token" placeholder="Token" autofocus required '
         'autocomplete="current-password"><button>Log in</button></form>'
     )
-    return Reply(status, _page("Log in", form), b"text/html")
+    page = _page(f"Log in to {name}", form)
+    # Where the form leads is judged with the redirect that follows.
+    return Reply(status, page, b"text/html", leads_to=b"'self' " + origin.encode())
 
 
 def redirect_reply(to: bytes, cookie: bytes | None, *, cookie_s: int, is_secure: bool) -> Reply:
-    """Return a redirect to a path, which sets the login cookie where one is given."""
+    """Return a redirect to a path or URL, which sets the login cookie where one is given."""
     more = b"Location: %b\r\n" % to
     if cookie is not None:
         secure = b"; Secure" if is_secure else b""

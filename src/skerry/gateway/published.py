@@ -103,6 +103,9 @@ class Guest(asyncio.Protocol):
         else:
             self._sleep()
 
+    def look_again(self) -> None:
+        """Do nothing: everybody may."""
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End, and the connection to the box with it."""
         self._site.leave(self, self._peer)

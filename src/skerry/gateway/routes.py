@@ -6,16 +6,21 @@ its HTTP port too.
 
 import re
 
+from skerry.base import LOGIN_NAME
 from skerry.gateway.control import Box
 
 _WITH_PORT = re.compile(r"(.+)--([1-9][0-9]{0,4})")
 
 
 class Routes:
-    """The names of boxes. base_domain: what comes after a box's name."""
+    """The names of boxes. base_domain: what comes after a box's name.
+
+    login_name: the host name of the login page, which is no box's.
+    """
 
     def __init__(self, base_domain: str) -> None:
         self._suffix = "." + base_domain.lower().strip(".")
+        self.login_name = LOGIN_NAME + self._suffix
         self._boxes: dict[str, Box] = {}
         self._by_name: dict[str, str] = {}
         self._by_domain: dict[str, str] = {}
@@ -37,14 +42,19 @@ class Routes:
         for domain in box.domains:
             _forget(self._by_domain, domain, box_id)
 
+    def is_ours(self, name: str) -> bool:
+        """Tell whether a host name is one below the base domain."""
+        return name.endswith(self._suffix)
+
     def find(self, name: str) -> tuple[str, int] | None:
         """Return box id and port that a host name without port means, in lower case."""
         if (box_id := self._by_domain.get(name)) is not None:
             return box_id, self._boxes[box_id].http_port
-        if not name.endswith(self._suffix):
+        if not self.is_ours(name):
             return None
+        if name == self.login_name:
+            return None  # although a box may have had it before it got this meaning
         label = name[: -len(self._suffix)]
-        # The ports of a box come first: no other box can take them by its name.
         match = _WITH_PORT.fullmatch(label)
         if match and (box_id := self._by_name.get(match[1])) is not None:
             port = int(match[2])

@@ -37,6 +37,14 @@ class Expiring(Protocol):
         ...
 
 
+class Client(Expiring, Protocol):
+    """A connection to a client."""
+
+    def look_again(self) -> None:
+        """Look whether what is under way is still allowed: access or tokens have changed."""
+        ...
+
+
 class Open(Protocol):
     """Something under way with a box: an exchange, a tunnel, or a caller that waits."""
 
@@ -112,7 +120,7 @@ class Site:
 
     def __init__(self, base_domain: str, clock: Clock, log: AccessLog | None = None) -> None:
         self._clock = clock
-        self._routes = Routes(base_domain)
+        self.routes = Routes(base_domain)
         self._trusted: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
         self._failed_logins: dict[bytes, int] = {}
         self._failed_since_ns = 0
@@ -122,10 +130,11 @@ class Site:
         self.tokens: dict[str, Token] = {}
         self.cookie_key = b""
         self.cookie_ns = 0
+        self.login_url = ""
         self.version = 0
         self.has_table = False
         self.is_stopping = False
-        self.clients: set[Expiring] = set()
+        self.clients: set[Client] = set()
         self.upstreams: set[Expiring] = set()
         self.tasks: set[asyncio.Task[None]] = set()
         self.per_client: dict[bytes, int] = {}
@@ -133,13 +142,13 @@ class Site:
         self.wall_ns = 0
         self.tick()
 
-    def enter(self, client: Expiring, peer: bytes) -> bool:
+    def enter(self, client: Client, peer: bytes) -> bool:
         """Count a client that has connected; tell whether its address has too many of them."""
         self.clients.add(client)
         count = self.per_client[peer] = self.per_client.get(peer, 0) + 1
         return count > self.limits.connections_per_client_max
 
-    def leave(self, client: Expiring, peer: bytes) -> None:
+    def leave(self, client: Client, peer: bytes) -> None:
         """Count that a client has gone."""
         self.clients.discard(client)
         left = self.per_client[peer] - 1
@@ -165,6 +174,7 @@ class Site:
         self.limits = table.limits
         self.cookie_key = table.cookie_key
         self.cookie_ns = table.cookie_ns
+        self.login_url = table.login_url
         self._trusted = tuple(
             ipaddress.ip_network(text, strict=False) for text in table.trusted_proxies
         )
@@ -179,16 +189,19 @@ class Site:
         """Know these tokens and no others."""
         self.tokens = {token.token_id: token for token in tokens}
         self.version += 1
+        self._look_again()
 
     def put(self, box: Box) -> None:
         """Know a box, or what it is now."""
-        self._routes.put(box)
+        self.routes.put(box)
         self.version += 1
         state = self.boxes.get(box.box_id)
         if state is None:
             self.boxes[box.box_id] = BoxState(box)
             return
-        state.box = box
+        before, state.box = state.box, box
+        if (before.access, before.share_epoch) != (box.access, box.share_epoch):
+            self._look_again()
         if box.awake:
             first = Running(box.pid, box.started_ticks)
             self._wake(state, first, was_started=first != state.first)
@@ -211,7 +224,7 @@ class Site:
         state = self.boxes.pop(box_id, None)
         if state is None:
             return
-        self._routes.remove(box_id)
+        self.routes.remove(box_id)
         self.version += 1
         self.fall_asleep(state)
         for exchange in list(state.open):
@@ -219,7 +232,7 @@ class Site:
 
     def find(self, name: str) -> tuple[BoxState, int] | None:
         """Return the box and port that a host name means."""
-        found = self._routes.find(name)
+        found = self.routes.find(name)
         return (self.boxes[found[0]], found[1]) if found else None
 
     def is_trusted(self, peer: str) -> bool:
@@ -259,6 +272,10 @@ class Site:
                 state.requests = state.bytes_in = state.bytes_out = 0
                 state.is_changed = False
         return told
+
+    def _look_again(self) -> None:
+        for client in list(self.clients):
+            client.look_again()
 
     def _wake(self, state: BoxState, first: Running, *, was_started: bool) -> None:
         if state.awake and state.first == first:
