@@ -160,6 +160,15 @@ def test_it_is_told_what_changes_and_nothing_else(tmp_path: Path) -> None:
     story(tmp_path, tell)
 
 
+def test_a_token_for_own_boxes_opens_nothing_at_the_gateway(tmp_path: Path) -> None:
+    async def tell(made: Place) -> None:
+        await accounts.create(made.tokens, "agent", ("own",))
+        table = await made.connect()
+        assert [token.scopes for token in table.tokens] == [()]
+
+    story(tmp_path, tell)
+
+
 def test_a_box_is_woken_for_those_who_wait(tmp_path: Path) -> None:
     async def tell(made: Place) -> None:
         await boxes.stop(made.boxes, "dev")

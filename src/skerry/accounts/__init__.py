@@ -1,7 +1,8 @@
 """Accounts: who may use this machine, by a token or by an SSH key that stands for one.
 
 Words: a *token* is what a client sends; its *secret* is told once and kept only as a hash; a
-*scope* is `read` (look), `write` (boxes and what is in them) or `admin` (everything); an *account*
+*scope* is `read` (look), `write` (boxes and what is in them), `own` (as `write`, but only the boxes
+of its own account, and nothing beside boxes) or `admin` (everything); an *account*
 is a token by its name, or the administrator on the machine itself (`LOCAL`); a *key* is a public
 key of SSH that stands for one of them; a *pass* stands for a key for a while.
 """

@@ -9,12 +9,13 @@ from typing import Literal, TypeAlias
 
 from skerry.base import ID_PATTERN
 
-Scope: TypeAlias = Literal["read", "write", "admin"]
+Scope: TypeAlias = Literal["read", "write", "own", "admin"]
 SECRET_BYTES = 32
 
 # The id is public and finds the row; only the secret proves anything.
 _TEXT = re.compile(rf"skerry_({ID_PATTERN.pattern})_([0-9a-f]{{{SECRET_BYTES * 2}}})")
-_RANK = {"read": 0, "write": 1, "admin": 2}
+# own is write, on some boxes: which, `Token.confined_to` says.
+_RANK = {"read": 0, "write": 1, "own": 1, "admin": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,11 @@ class Token:
     secret_hash: bytes
     created_at_ns: int
     last_used_at_ns: int | None = None
+
+    @property
+    def confined_to(self) -> str | None:
+        """The account whose boxes are all that there are for it, None if it may use all."""
+        return self.name if "own" in self.scopes else None
 
 
 LOCAL = Token("", "local", ("admin",), b"", 0)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from skerry.accounts import store
 from skerry.accounts.model import (
+    LOCAL,
     SECRET_BYTES,
     Pass,
     Scope,
@@ -50,12 +51,15 @@ class Accounts:
 async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tuple[Token, str]:
     """Make a token; return it and its text, which is told this once.
 
-    Raises Invalid(bad_name, bad_scope), LimitReached(tokens_limit).
+    The scope `own` stands alone: any other beside it would be about all boxes. Raises
+    Invalid(bad_name, bad_scope), LimitReached(tokens_limit).
     """
     if not 1 <= len(name) <= 63 or not name.isprintable():
         raise Invalid("bad_name", "A token's name is 1 to 63 printable characters.")
     if not scopes:
-        raise Invalid("bad_scope", "A token needs a scope: read, write or admin.")
+        raise Invalid("bad_scope", "A token needs a scope: read, write, own or admin.")
+    if "own" in scopes:
+        _check_own(name, scopes)
     if len(list_tokens(accounts)) >= _TOKENS_MAX:
         raise LimitReached("tokens_limit", f"There are {_TOKENS_MAX} tokens. Revoke some first.")
     secret = accounts.entropy(SECRET_BYTES)
@@ -69,6 +73,16 @@ async def create(accounts: Accounts, name: str, scopes: tuple[Scope, ...]) -> tu
     await accounts.database.write(lambda c: store.insert_token(c, token))
     _tell_changed(accounts)
     return token, token_text(token.token_id, secret)
+
+
+def _check_own(name: str, scopes: tuple[Scope, ...]) -> None:
+    if set(scopes) != {"own"}:
+        raise Invalid("bad_scope", "The scope own stands alone: it is write, on own boxes only.")
+    if name == LOCAL.name:
+        raise Invalid(
+            "bad_name",
+            f"The boxes of {LOCAL.name!r} are the administrator's. Give this token another name.",
+        )
 
 
 def list_tokens(accounts: Accounts) -> list[Token]:

@@ -106,14 +106,16 @@ async def create(call: Call) -> Response:
 async def page(call: Call) -> Response:
     """List boxes in the order of names."""
     asked = call.query(Page)
-    views = boxes.page(call.boxes, asked.prefix, asked.max_results + 1, asked.after)
+    views = boxes.page(
+        call.boxes, asked.prefix, asked.max_results + 1, asked.after, call.confined_to
+    )
     more = len(views) > asked.max_results
     views = views[: asked.max_results]
     token = views[-1].box.name if more else None
     if asked.label is not None:
         views = [view for view in views if asked.label in view.box.labels]
     shapes = [box_shape(view) for view in views]
-    counts = boxes.counts(call.boxes)
+    counts = boxes.counts(call.boxes, call.confined_to)
     limit = call.boxes.rules.boxes_max
     return answer(
         wire.BoxList(
@@ -195,6 +197,7 @@ async def restart(call: Call) -> Response:
     name = call.path("name")
     await boxes.stop(call.boxes, name)
     view = await boxes.start(call.boxes, name)
+    name = view.box.name
     return answer(
         wire.Restarted(sprite_name=name, machine_id=view.box.box_id, message=f"Restarted {name}")
     )
@@ -222,7 +225,7 @@ async def trash(call: Call) -> Response:
                 destroyed_at=rfc3339(box.destroyed_at_ns or 0),
                 purge_at=rfc3339(box.purge_at_ns or 0),
             )
-            for box in boxes.trash(call.boxes)
+            for box in boxes.trash(call.boxes, call.confined_to)
         ]
     )
 
@@ -230,12 +233,14 @@ async def trash(call: Call) -> Response:
 async def undo(call: Call) -> Response:
     """Bring a destroyed box back."""
     asked = call.query(Undoing)
-    return answer(box_shape(await boxes.undo(call.boxes, call.path("which"), asked.as_name)))
+    gone = boxes.find_in_trash(call.boxes, call.path("which"), call.confined_to)
+    return answer(box_shape(await boxes.undo(call.boxes, gone.box_id, asked.as_name)))
 
 
 async def purge(call: Call) -> Response:
     """Delete a destroyed box for good."""
-    await boxes.purge(call.boxes, call.path("which"))
+    gone = boxes.find_in_trash(call.boxes, call.path("which"), call.confined_to)
+    await boxes.purge(call.boxes, gone.box_id)
     return Response(status_code=204)
 
 
@@ -243,11 +248,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="POST", path="/boxes", name="create_box", summary="Create a box and start it",
         handler=create, scope="write", body=wire.CreateBox, answer=wire.Box, status=201,
-        errors=(404, 409, 429, 503, 507),
+        errors=(404, 409, 429, 503, 507), heeds_account=True,
     ),
     Operation(
         method="GET", path="/boxes", name="list_boxes", summary="List boxes",
-        handler=page, scope="read", query=Page, answer=wire.BoxList,
+        handler=page, scope="read", query=Page, answer=wire.BoxList, heeds_account=True,
     ),
     Operation(
         method="GET", path="/boxes/{name}", name="get_box", summary="Tell a box",
@@ -287,16 +292,17 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         method="GET", path="/trash", name="list_trash", summary="List destroyed boxes",
-        handler=trash, scope="read", answer=list[wire.DestroyedBox],
+        handler=trash, scope="read", answer=list[wire.DestroyedBox], heeds_account=True,
     ),
     Operation(
         method="POST", path="/trash/{which}/undo", name="undo_destroy",
         summary="Bring a destroyed box back, by id or name",
         handler=undo, scope="write", query=Undoing, answer=wire.Box, errors=(404, 409, 429),
+        heeds_account=True,
     ),
     Operation(
         method="DELETE", path="/trash/{which}", name="purge_box",
         summary="Delete a destroyed box for good",
-        handler=purge, scope="write", status=204, errors=(404, 503),
+        handler=purge, scope="write", status=204, errors=(404, 503), heeds_account=True,
     ),
 )  # fmt: skip

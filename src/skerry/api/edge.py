@@ -78,11 +78,13 @@ class Edge:
     async def answer(self, operation: Operation, scope: Scope, receive: Receive) -> Response:
         """Return the response to a call, if whoever asks may make it."""
         token = await self._authorize(scope, operation.scope)
+        self._confine(token, scope, heeds_account=operation.heeds_account)
         return await operation.handler(Call(Request(scope, receive), self._services, token))
 
     async def converse(self, each: Socket, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket, if whoever asks may open it."""
-        await self._authorize(scope, each.scope)
+        token = await self._authorize(scope, each.scope)
+        self._confine(token, scope, heeds_account=False)
         await each.handler(WebSocket(scope, receive, send), self._services)
 
     async def _authorize(self, scope: Scope, needed: accounts.Scope | None) -> accounts.Token:
@@ -112,6 +114,25 @@ class Edge:
                 {"needed": needed},
             )  # fmt: skip
         return token
+
+    def _confine(self, token: accounts.Token, scope: Scope, *, heeds_account: bool) -> None:
+        """Have no box be there but the token's own, if it is confined to these.
+
+        What is in no box, and does not heed the account, is not for it. Raises
+        NotFound(box_not_found), Denied(scope_missing).
+        """
+        account = token.confined_to
+        if account is None:
+            return
+        parts: dict[str, str] = scope["path_params"]
+        if "name" in parts:
+            # By its id from here on: whoever gets the name meanwhile is not the one that was looked at.
+            parts["name"] = self._services.boxes.find(parts["name"], account).box_id
+        elif not heeds_account:
+            raise Denied(
+                "scope_missing",
+                f"The token {token.name!r} may not do this: it is for its own boxes only.",
+            )
 
 
 class _OnePath:

@@ -73,7 +73,7 @@ async def delete(call: Call) -> Response:
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
         method="GET", path="/images", name="list_images", summary="List images",
-        handler=page, scope="read", answer=list[wire.Image],
+        handler=page, scope="read", answer=list[wire.Image], heeds_account=True,
     ),
     Operation(
         method="POST", path="/images/{image}/build", name="build_image",

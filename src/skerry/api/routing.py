@@ -59,6 +59,11 @@ class Call:
         return self.token.name
 
     @property
+    def confined_to(self) -> str | None:
+        """The account whose boxes are all that there are for whoever asks, None for all boxes."""
+        return self.token.confined_to
+
+    @property
     def boxes(self) -> Boxes:
         """The domain's context."""
         return self.services.boxes
@@ -156,8 +161,10 @@ class Operation:
 
     path: below `/v1`; one that begins with `/boxes` answers under `/sprites` too. scope: what a
     token needs, None for anybody. query, body, answer: msgspec shapes (answer may be a list of
-    one). content: the type of an answer that is no JSON; also: another in which it can be had. errors: statuses beside those that every
-    call may have. documented: whether the OpenAPI document tells of it. local: whether only the
+    one). content: the type of an answer that is no JSON; also: another in which it can be had.
+    errors: statuses beside those that every call may have. heeds_account: whether a token that is
+    confined to its own boxes may make it although no box is in its path, because it heeds
+    `Call.confined_to`. documented: whether the OpenAPI document tells of it. local: whether only the
     machine's own socket has it.
     """
 
@@ -177,6 +184,7 @@ class Operation:
     errors: Sequence[int] = field(default=())
     documented: bool = True
     local: bool = False
+    heeds_account: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

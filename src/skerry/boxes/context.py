@@ -156,15 +156,15 @@ class Boxes:
             signs.uses[kind] -= 1
             signs.seen(self.clock.monotonic_ns(), f"a {kind} ended")
 
-    def find(self, name: str) -> Box:
+    def find(self, name: str, account: str | None = None) -> Box:
         """Return the living box of that name, or of that id, which no name looks like.
 
-        Raises NotFound(box_not_found).
+        account: boxes of others are not there. Raises NotFound(box_not_found).
         """
         if name.startswith(_ID_PREFIX):
-            return self.find_id(name)
+            return self.find_id(name, account)
         box = self.database.read(lambda c: store.box_by_name(c, name))
-        if box is None:
+        if box is None or account not in (None, box.account):
             raise NotFound(
                 "box_not_found",
                 f"There is no box called {name[:80]!r}. `skerry list` shows those there are; "
@@ -172,10 +172,10 @@ class Boxes:
             )
         return box
 
-    def find_id(self, box_id: str) -> Box:
-        """Return the living box of that id. Raises NotFound(box_not_found)."""
+    def find_id(self, box_id: str, account: str | None = None) -> Box:
+        """Return the living box of that id. As `find`. Raises NotFound(box_not_found)."""
         box = self.database.read(lambda c: store.box_by_id(c, box_id))
-        if box is None:
+        if box is None or account not in (None, box.account):
             raise NotFound("box_not_found", f"There is no box {box_id[:80]!r} any more.")
         return box
 

@@ -208,7 +208,7 @@ async def wake(boxes: Boxes, box: Box) -> None:
     The caller does not hold its turn, and is `using` it, or it may sleep again at once.
     """
     if boxes.status(box.box_id) != "running":
-        async with boxes.hold(box.name) as current:
+        async with boxes.hold(box.box_id) as current:  # not one that has got its name since
             await start_held(boxes, current)
 
 
@@ -293,9 +293,13 @@ async def destroy(boxes: Boxes, name: str) -> Box:
     return gone
 
 
-def trash(boxes: Boxes) -> list[Box]:
-    """Return destroyed boxes that can be brought back, the last destroyed first."""
-    return boxes.database.read(store.destroyed_boxes)
+def trash(boxes: Boxes, account: str | None = None) -> list[Box]:
+    """Return destroyed boxes that can be brought back, the last destroyed first.
+
+    account: only the boxes of that one.
+    """
+    destroyed = boxes.database.read(store.destroyed_boxes)
+    return [box for box in destroyed if account in (None, box.account)]
 
 
 @whole
@@ -318,9 +322,12 @@ async def undo(boxes: Boxes, which: str, as_name: str | None = None) -> BoxView:
     return boxes.view(back)
 
 
-def find_in_trash(boxes: Boxes, which: str) -> Box:
-    """Return a destroyed box by id or name. Raises NotFound(not_in_trash)."""
-    for box in trash(boxes):
+def find_in_trash(boxes: Boxes, which: str, account: str | None = None) -> Box:
+    """Return a destroyed box by id or name; account: boxes of others are not there.
+
+    Raises NotFound(not_in_trash).
+    """
+    for box in trash(boxes, account):
         if which in (box.box_id, box.name):
             return box
     raise NotFound(
@@ -343,16 +350,24 @@ async def purge(boxes: Boxes, which: str) -> None:
     await metered.forget(boxes, box_id)
 
 
-def page(boxes: Boxes, prefix: str, count_max: int, after: str = "") -> list[BoxView]:
-    """Return boxes whose name begins with prefix, from past `after` on, in the order of names."""
+def page(
+    boxes: Boxes, prefix: str, count_max: int, after: str = "", account: str | None = None
+) -> list[BoxView]:
+    """Return boxes whose name begins with prefix, from past `after` on, in the order of names.
+
+    account: only the boxes of that one.
+    """
     if not (prefix + after).isascii():  # as all names are
         return []
-    rows = boxes.database.read(lambda c: store.living_boxes(c, prefix, after, count_max))
+    rows = boxes.database.read(lambda c: store.living_boxes(c, prefix, after, count_max, account))
     return [boxes.view(box) for box in rows]
 
 
-def counts(boxes: Boxes) -> dict[str, int]:
-    """Return how many boxes are in which status."""
+def counts(boxes: Boxes, account: str | None = None) -> dict[str, int]:
+    """Return how many boxes, or how many of account's, are in which status."""
+    if account is not None:
+        own = page(boxes, "", boxes.rules.boxes_max, account=account)
+        return {"running": 0, "warm": 0, "cold": 0, **Counter(view.status for view in own)}
     living = boxes.database.read(store.living_count)
     states = Counter(map(boxes.status, boxes.running))
     awake, warm = states["running"], states["warm"]

@@ -181,14 +181,21 @@ def box_by_id(connection: sqlite3.Connection, box_id: str) -> Box | None:
 
 
 def living_boxes(
-    connection: sqlite3.Connection, prefix: str, after: str, count_max: int
+    connection: sqlite3.Connection,
+    prefix: str,
+    after: str,
+    count_max: int,
+    account: str | None = None,
 ) -> list[Box]:
-    """Return boxes whose name begins with prefix, in the order of names, from past `after` on."""
+    """Return boxes whose name begins with prefix, in the order of names, from past `after` on.
+
+    account: only the boxes of that one.
+    """
     rows = connection.execute(
         # substr, not LIKE: a prefix may hold % and _ .
         _SELECT_BOX + "WHERE destroyed_at_ns IS NULL AND name > ? AND substr(name, 1, ?) = ? "
-        "ORDER BY name LIMIT ?",
-        (after, len(prefix), prefix, count_max),
+        "AND account = coalesce(?, account) ORDER BY name LIMIT ?",
+        (after, len(prefix), prefix, account, count_max),
     )
     return [_box(row) for row in rows]
 

@@ -38,7 +38,9 @@ async def set_domains(boxes: Boxes, name: str, domains: Sequence[str]) -> tuple[
         for domain in named:
             owner = boxes.database.read(lambda c, d=domain: store.domain_owner(c, d))
             if owner not in (None, box.name):
-                raise Conflict("domain_taken", f"The box {owner!r} has the domain {domain}.")
+                is_seen = boxes.find(owner).account == box.account
+                whose = f"The box {owner!r}" if is_seen else "Another box"
+                raise Conflict("domain_taken", f"{whose} has the domain {domain}.")
         await boxes.database.write(lambda c: store.put_domains(c, box.box_id, named))
     return named
 

@@ -12,8 +12,9 @@ def declare_token(parser: Parser) -> None:
     create = parser.command("create", "Make a token and print it, this once", _create)
     create.argument("name", metavar="NAME", help="what it is for")
     create.argument(
-        "--scope", action="append", choices=("read", "write", "admin"),
-        help="what it may do: read is every file of every box too; may be repeated "
+        "--scope", action="append", choices=("read", "write", "own", "admin"),
+        help="what it may do: read is every file of every box too, own is boxes that it made itself "
+        "and nothing else; may be repeated "
         "(default: read and write)",
     )  # fmt: skip
     parser.command("list", "List tokens, without their secrets", _list)

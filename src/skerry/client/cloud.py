@@ -13,7 +13,7 @@ from skerry.client.endpoint import Endpoint, find_endpoint
 
 _PAGE = 200  # boxes asked for at a time
 
-Scope: TypeAlias = Literal["read", "write", "admin"]
+Scope: TypeAlias = Literal["read", "write", "own", "admin"]
 
 
 def connect(
@@ -159,7 +159,10 @@ class Cloud:
     async def create_token(
         self, name: str, scopes: Sequence[Scope] | None = None
     ) -> wire.CreatedToken:
-        """Make a token; its secret is told this once. Scopes: `read`, `write`, `admin`."""
+        """Make a token; its secret is told this once. Scopes: `read`, `write`, `admin`.
+
+        Or `own` alone: only boxes that this token made.
+        """
         body = wire.CreateToken(name=name, scopes=None if scopes is None else list(scopes))
         return await self._calls.ask(wire.CreatedToken, "POST", path_of("tokens"), body=body)
 

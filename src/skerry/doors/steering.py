@@ -195,7 +195,12 @@ class Steering:
 
     def _tokens(self) -> tuple[control.Token, ...]:
         return tuple(
-            control.Token(token_id=each.token_id, secret_hash=each.secret_hash, scopes=each.scopes)
+            control.Token(
+                token_id=each.token_id,
+                secret_hash=each.secret_hash,
+                # The gateway knows no accounts: a token for own boxes only opens none there.
+                scopes=tuple(scope for scope in each.scopes if scope != "own"),
+            )
             for each in accounts.list_tokens(self._accounts)
         )
 

@@ -21,13 +21,17 @@ class Error(Struct, kw_only=True, omit_defaults=True):
 
 
 class CreateToken(Struct):
-    """The body of `POST /v1/tokens`. Scopes: `read`, `write` (boxes), `admin` (everything)."""
+    """The body of `POST /v1/tokens`. Scopes: `read`, `write` (boxes), `admin` (everything).
+
+    Or `own` alone: as `write`, but only for boxes that this token made, or one of its name.
+    """
 
     name: Annotated[
         str, Meta(min_length=1, max_length=63, extra_json_schema={"pattern": "^[ -~]+$"})
     ]
     scopes: (
-        Annotated[list[Literal["read", "write", "admin"]], Meta(min_length=1, max_length=3)] | None
+        Annotated[list[Literal["read", "write", "own", "admin"]], Meta(min_length=1, max_length=3)]
+        | None
     ) = None
 
 
