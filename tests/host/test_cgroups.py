@@ -122,12 +122,12 @@ def test_no_limit_below_what_is_used_is_written_on_version_2(tmp_path: Path):
 
 def test_controllers_are_handed_down_level_by_level(tmp_path: Path):
     files = {"cgroup.controllers": "cpu io memory pids", "cgroup.subtree_control": "memory"}
-    files |= {"a/cgroup.subtree_control": ""}
+    files |= {"a/cgroup.subtree_control": "", "a/cgroup.controllers": "cpu memory pids"}
     tree = written(tmp_path, files)
 
     cgroups.enable_controllers(tree.layout, "a")
 
-    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +pids"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +pids +io"
     assert (tmp_path / "a/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
 
 

@@ -156,6 +156,8 @@ def enable_controllers(layout: Layout, path: str) -> None:
         os.makedirs(directory, mode=0o755, exist_ok=True)
         enabled = read_words(f"{directory}/cgroup.subtree_control")
         wanted = [name for name in CONTROLLERS if name not in {*layout.legacy, *enabled}]
+        if "io" in read_words(f"{directory}/cgroup.controllers") and "io" not in enabled:
+            wanted.append("io")  # no limit needs it, but the meter: it tells what a box has written
         if wanted:
             _enable(directory, " ".join(f"+{name}" for name in wanted))
         if depth < len(parts):
