@@ -83,6 +83,7 @@ async def _serve(
             ready=ready,
             stop=stop,
         )
+        await services_domain.close(services.services)
         await boxes.settled(context, 10**10)
         database.close()
 

@@ -279,6 +279,7 @@ async def serving(folder: Path, limits: api.Limits) -> AsyncGenerator[Site]:
         finally:
             stop.set()
             await server
+            await services_domain.close(services.services)
             database.close()
 
 
