@@ -298,3 +298,17 @@ def _written(each: Field[Any], value: Any) -> str:  # noqa: ANN401 - as settings
     if _kind(each) == "SIZE" and value:
         return format_size(value)
     return str(value)
+
+
+def environment() -> Mapping[str, str]:
+    """Return the environment of this process."""
+    return os.environ
+
+
+def objects_directory(data: str | None) -> Path:
+    """Return where objects lie that are served without a daemon: in data, or in the user's home."""
+    data = data or os.environ.get("SKERRY_DATA")
+    if data is None and os.geteuid() != 0:
+        home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+        return Path(home) / "skerry" / "objects"
+    return (Path(data) if data else _DATA) / "objects"

@@ -45,6 +45,7 @@ TABLE = (
     Entry("token", "token", "Create, list and revoke tokens"),
     Entry("key", "key", "SSH keys: who may log in to boxes, and as whom"),
     Entry("mcp", "mcp", "Serve AI agents: boxes as tools of the Model Context Protocol"),
+    Entry("s3", "s3", "Serve objects by the S3 protocol, without boxes and without root"),
     Entry("up", "up", "Run the daemon in the foreground"),
     Entry("doctor", "doctor", "Tell what this machine has and lacks"),
     Entry("api", "api", "Send one request to the API"),

@@ -21,7 +21,9 @@ def hold_directory(path: Path) -> Generator[None]:
 
     Raises NotAvailable(already_running) at once where somebody else holds it.
     """
-    with _hold(path / "lock", f"A daemon runs on {path} already. Stop it, or use another --data."):
+    with _hold(
+        path / "lock", f"A Skerry runs on {path} already. Stop it, or use another directory."
+    ):
         yield
 
 

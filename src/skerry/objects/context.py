@@ -1,0 +1,139 @@
+"""The store as a whole: opened from what is on disk, read by all, written through one writer."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from skerry.base import Clock
+from skerry.objects import store
+from skerry.objects.blocks import FileWriter, data_changed, read_blocks
+from skerry.objects.disk import Disk
+from skerry.objects.log import read_from
+from skerry.objects.model import Piece
+from skerry.objects.records import Buffer, crc_of
+from skerry.objects.store import Applied, Changes, Place, Row
+from skerry.objects.writer import Writer
+
+INLINE_BYTES_MAX = 1 << 20
+"""What is larger lies in a file of its own. A byte in the log may be copied when room is made."""
+
+_REPLAY_BATCH = 10_000
+_FILE_BYTES_OF_ID = 12
+
+
+@dataclass(slots=True)
+class Objects:
+    """The context of every verb. reader: for the event loop's thread alone; its uses are short."""
+
+    disk: Disk
+    writer: Writer
+    reader: sqlite3.Connection
+    clock: Clock
+    entropy: Callable[[int], bytes]
+    threads: ThreadPoolExecutor
+
+    async def close(self) -> None:
+        """Finish what is being written, and close."""
+        await asyncio.to_thread(self.writer.close)
+        self.threads.shutdown()
+        self.reader.close()
+
+    def scratch(self) -> FileWriter:
+        """Begin a file for the bytes of a big object. Raises as writing does."""
+        return FileWriter(self.disk.scratch())
+
+    def new_file_id(self) -> str:
+        """Return the id for a new file."""
+        return self.entropy(_FILE_BYTES_OF_ID).hex()
+
+    def read(self, row: Row, piece: Piece, offset: int, size: int) -> Iterator[Buffer]:
+        """Yield a range of a piece's bytes, checked, by blocking reads.
+
+        Raises Failed(data_unreadable, data_changed).
+        """
+        if piece.file:
+            yield from read_blocks(self.disk, piece, offset, size)
+            return
+        data = self.disk.read(row.place.segment, row.data_offset, piece.size)
+        yield checked(piece, data)[offset : offset + size]
+
+
+def checked(piece: Piece, data: bytes) -> memoryview:
+    """Return the bytes of a piece that lies in the log. Raises Failed(data_changed)."""
+    if len(data) != piece.size or crc_of(data) != piece.crc:
+        raise data_changed()
+    return memoryview(data)
+
+
+def open_objects(
+    disk: Disk,
+    connect: Callable[[], sqlite3.Connection],
+    clock: Clock,
+    entropy: Callable[[int], bytes],
+) -> Objects:
+    """Open the store, with the index brought to where the log ends.
+
+    connect: opens the index, an SQLite file whose commits need not be synced; an empty one is made
+    anew from the log. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
+    NotAvailable(data_unwritable).
+    """
+    writing = connect()
+    try:
+        catch_up(disk, writing)
+        # Before anybody writes: what is kept from now on is named by the index only a moment later.
+        orphans = [file for file in disk.files() if not store.has_file(writing, file)]
+        threads = ThreadPoolExecutor(4, "object-disk")
+        writer = Writer(disk, writing, clock.now_ns, lambda files: _sweep(threads, disk, files))
+        _sweep(threads, disk, orphans)
+    except BaseException:
+        writing.close()
+        raise
+    return Objects(disk, writer, connect(), clock, entropy, threads)
+
+
+def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
+    """Have the index say what the log says, and the log end with its last whole record."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
+        connection.executescript(f"BEGIN; {store.SCHEMA} COMMIT;")
+    segment, offset, serial = connection.execute(
+        "SELECT segment, offset, serial FROM place"
+    ).fetchone()
+    end, count = Place(segment, offset), 0
+    connection.execute("BEGIN IMMEDIATE")
+    changes = Changes()
+    for place, framed in read_from(disk, end, serial):
+        applied = Applied(place, framed.record, framed.said, framed.data_size)
+        store.apply(connection, changes, applied)
+        end, serial, count = (
+            Place(place.segment, place.offset + framed.size),
+            framed.serial,
+            count + 1,
+        )
+        if count % _REPLAY_BATCH == 0:
+            _commit(connection, changes, end, serial)
+            changes = Changes()
+            connection.execute("BEGIN IMMEDIATE")
+    segments = disk.segments()
+    end = Place(segments[-1], 0) if segments and segments[-1] > end.segment else end
+    _commit(connection, changes, end, serial)
+    if end.segment not in segments:
+        disk.make_segment(end.segment)
+    elif disk.size(end.segment) > end.offset:
+        disk.cut(end.segment, end.offset)
+
+
+def _commit(connection: sqlite3.Connection, changes: Changes, end: Place, serial: int) -> None:
+    store.settle(connection, changes)
+    connection.execute(
+        "UPDATE place SET segment = ?, offset = ?, serial = ?, "
+        "sequence = max(sequence, ?), bucket = max(bucket, ?)",
+        (*end, serial, changes.sequence, changes.bucket),
+    )
+    connection.execute("COMMIT")
+
+
+def _sweep(threads: ThreadPoolExecutor, disk: Disk, files: Sequence[str]) -> None:
+    for file in files:
+        threads.submit(disk.remove_file, file)

@@ -1,0 +1,147 @@
+"""Listings: keys in order, what they have in common up to a delimiter told once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from skerry.objects import store
+from skerry.objects.model import sequence_of
+
+if TYPE_CHECKING:
+    from skerry.objects.context import Objects
+    from skerry.objects.model import Bucket, Version
+
+
+@dataclass(slots=True)
+class Page:
+    """A part of a listing. next: what the following page begins after, None at the end."""
+
+    versions: list[Version] = field(default_factory=list["Version"])
+    prefixes: list[str] = field(default_factory=list[str])
+    next: str | None = None
+
+
+def page(
+    objects: Objects, bucket: Bucket, *, prefix: str, delimiter: str, after: str, limit: int
+) -> Page:
+    """Return objects and common prefixes, together at most `limit`, of those after a key or prefix.
+
+    A prefix that ends with the delimiter and is given as `after` is passed over whole.
+    """
+    found = Page()
+    if limit == 0:
+        return found
+    begin, end = prefix.encode(), _following(prefix.encode())
+    at = begin
+    if after:
+        is_prefix = bool(delimiter) and after.endswith(delimiter) and after.startswith(prefix)
+        skipped = _following(after.encode()) if is_prefix else after.encode() + b"\0"
+        if skipped is None:
+            return found
+        at = max(begin, skipped)
+    count, last = 0, ""
+    while True:
+        is_through = True
+        for version in store.objects_from(
+            objects.reader, bucket.number, at, end, limit - count + 1
+        ):
+            if count == limit:
+                found.next = last
+                return found
+            common = _common(version.key, prefix, delimiter)
+            if common is None:
+                found.versions.append(version)
+                count, last = count + 1, version.key
+                continue
+            found.prefixes.append(common)
+            count, last = count + 1, common
+            following = _following(common.encode())
+            if following is None or (end is not None and following >= end):
+                return found
+            at, is_through = following, False
+            break
+        if is_through:
+            return found
+
+
+@dataclass(slots=True)
+class VersionPage:
+    """A part of a listing of versions, each with whether it is current. next: key and version id."""
+
+    versions: list[tuple[Version, bool]] = field(default_factory=list[tuple["Version", bool]])
+    prefixes: list[str] = field(default_factory=list[str])
+    next: tuple[str, str] | None = None
+
+
+def version_page(
+    objects: Objects,
+    bucket: Bucket,
+    *,
+    prefix: str,
+    delimiter: str,
+    after: tuple[str, str],
+    limit: int,
+) -> VersionPage:
+    """Return versions and markers, of each key the newest first, and common prefixes.
+
+    after: a key and one of its versions; without that, all of the key are passed over.
+    """
+    found = VersionPage()
+    if limit == 0:
+        return found
+    begin, end = prefix.encode(), _following(prefix.encode())
+    key, version_id = after
+    passed = sequence_of_row(objects, bucket, key, version_id) if version_id else None
+    at = begin
+    if key:
+        is_prefix = bool(delimiter) and key.endswith(delimiter) and key.startswith(prefix)
+        skipped = _following(key.encode()) if is_prefix else key.encode() + b"\0"
+        if passed is not None:
+            skipped = key.encode()
+        if skipped is None:
+            return found
+        at = max(begin, skipped)
+    last = after
+    rows = store.versions_from(objects.reader, bucket.number, at, end)
+    for version, is_current in rows:
+        if passed is not None and version.key == key and version.sequence >= passed:
+            continue
+        common = _common(version.key, prefix, delimiter)
+        if common is not None and found.prefixes and found.prefixes[-1] == common:
+            continue
+        if len(found.versions) + len(found.prefixes) == limit:
+            found.next = last
+            return found
+        if common is None:
+            found.versions.append((version, is_current))
+            last = (version.key, version.version_id)
+        else:
+            found.prefixes.append(common)
+            last = (common, "")
+    return found
+
+
+def sequence_of_row(objects: Objects, bucket: Bucket, key: str, version_id: str) -> int | None:
+    """Return the place of a version in the order of writes, also of one that is gone by now."""
+    row = store.version(objects.reader, bucket.number, key, version_id)
+    if row is not None:
+        return row.version.sequence
+    return sequence_of(version_id) or None
+
+
+def _common(key: str, prefix: str, delimiter: str) -> str | None:
+    """Return what is told once for a key, None if the key itself is told."""
+    if not delimiter:
+        return None
+    at = key.find(delimiter, len(prefix))
+    return None if at < 0 else key[: at + len(delimiter)]
+
+
+def _following(prefix: bytes) -> bytes | None:
+    """Return the lowest bytes above all that begin with prefix, None if there are none."""
+    while prefix:
+        if prefix[-1] < 0xFF:
+            return prefix[:-1] + bytes((prefix[-1] + 1,))
+        prefix = prefix[:-1]
+    return None

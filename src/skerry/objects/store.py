@@ -1,0 +1,461 @@
+"""The index: what the log says, in tables that find it. SQL lives here alone.
+
+All of it follows from the log: `apply` is the one way in, for what is written now and for what is
+read again after a crash. Rows keep what a record says and where it lies.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple, assert_never
+
+from skerry.objects.model import NULL_VERSION, Bucket, Part, Upload, Version, sequence_of
+from skerry.objects.records import (
+    HEAD_BYTES,
+    BucketGone,
+    Record,
+    UploadGone,
+    VersionGone,
+    framed_size,
+    hear,
+)
+
+_FIRST = -(1 << 63)  # below the rank of every former version
+
+SCHEMA = """
+CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
+  sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
+INSERT INTO place VALUES (1, 0, 0, 0, 0);
+CREATE TABLE segments (segment INTEGER PRIMARY KEY, dead_bytes INTEGER NOT NULL);
+CREATE TABLE usage (bucket INTEGER PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE files (file TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE buckets (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL);
+CREATE TABLE current (bucket INTEGER NOT NULL, key BLOB NOT NULL, is_marker INTEGER NOT NULL,
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
+  PRIMARY KEY (bucket, key)) WITHOUT ROWID;
+CREATE TABLE former (bucket INTEGER NOT NULL, key BLOB NOT NULL, rank INTEGER NOT NULL,
+  is_null INTEGER NOT NULL,
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
+  PRIMARY KEY (bucket, key, rank)) WITHOUT ROWID;
+CREATE UNIQUE INDEX former_null ON former (bucket, key) WHERE is_null;
+CREATE TABLE uploads (upload_id TEXT PRIMARY KEY, bucket INTEGER NOT NULL, key BLOB NOT NULL,
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL) WITHOUT ROWID;
+CREATE UNIQUE INDEX uploads_by_key ON uploads (bucket, key, upload_id);
+CREATE TABLE parts (upload_id TEXT NOT NULL, number INTEGER NOT NULL,
+  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
+  PRIMARY KEY (upload_id, number)) WITHOUT ROWID;
+"""
+
+
+class Place(NamedTuple):
+    """Where a record lies: in which segment, and at which byte of it."""
+
+    segment: int
+    offset: int
+
+
+class Row(NamedTuple):
+    """What the index has of a version or part: where its record lies and what that says."""
+
+    place: Place
+    said: bytes
+    data_size: int
+
+    @property
+    def data_offset(self) -> int:
+        """Where the record's data begins in its segment."""
+        return self.place.offset + HEAD_BYTES + len(self.said)
+
+    @property
+    def version(self) -> Version:
+        """The version that is told."""
+        return hear(self.said, Version)
+
+    @property
+    def part(self) -> Part:
+        """The part that is told."""
+        return hear(self.said, Part)
+
+
+class Applied(NamedTuple):
+    """A record that lies in the log."""
+
+    place: Place
+    record: Record
+    said: bytes
+    data_size: int
+
+
+@dataclass(slots=True)
+class Changes:
+    """What follows from records beside rows, summed up for a whole transaction.
+
+    dead: bytes of records that count no more, by segment. freed: files that nothing names any more.
+    sequence, bucket: the highest numbers that were given out.
+    """
+
+    dead: Counter[int] = field(default_factory=Counter[int])
+    objects: Counter[int] = field(default_factory=Counter[int])
+    bytes: Counter[int] = field(default_factory=Counter[int])
+    freed: list[str] = field(default_factory=list[str])
+    sequence: int = 0
+    bucket: int = 0
+
+    def died(self, row: Row) -> None:
+        """Count a record that counts no more."""
+        self.dead[row.place.segment] += framed_size(len(row.said), row.data_size)
+
+
+def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) -> None:
+    """Have the index say what a record says, whatever it said before."""
+    record, place = applied.record, applied.place
+    match record:
+        case Version():
+            changes.sequence = max(changes.sequence, record.sequence)
+            _put_version(connection, changes, applied, record)
+        case Part():
+            _put_part(connection, changes, applied, record)
+        case VersionGone():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            _drop_version(connection, changes, record)
+        case Upload():
+            connection.execute(
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)",
+                (record.upload_id, record.bucket, record.key.encode(), *place, applied.said),
+            )
+        case UploadGone():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            _drop_upload(connection, changes, record.upload_id)
+            _drop_parts(connection, changes, record.upload_id, kept=frozenset())
+        case Bucket():
+            changes.bucket = max(changes.bucket, record.number)
+            connection.execute(
+                "INSERT OR REPLACE INTO buckets VALUES (?, ?, ?, ?, ?)",
+                (record.number, record.name, *place, applied.said),
+            )
+        case BucketGone():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
+            connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+        case _:
+            assert_never(record)
+
+
+def settle(connection: sqlite3.Connection, changes: Changes) -> None:
+    """Write what was summed up."""
+    for segment, dead in changes.dead.items():
+        connection.execute(
+            "INSERT INTO segments VALUES (?, ?) "
+            "ON CONFLICT DO UPDATE SET dead_bytes = dead_bytes + excluded.dead_bytes",
+            (segment, dead),
+        )
+    for bucket in changes.objects.keys() | changes.bytes.keys():
+        connection.execute(
+            "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "objects = objects + excluded.objects, bytes = bytes + excluded.bytes",
+            (bucket, changes.objects[bucket], changes.bytes[bucket]),
+        )
+
+
+def has_file(connection: sqlite3.Connection, file: str) -> bool:
+    """Tell whether anything names a file."""
+    query = "SELECT 1 FROM files WHERE file = ?"
+    return connection.execute(query, (file,)).fetchone() is not None
+
+
+# -- buckets --
+
+
+def bucket(connection: sqlite3.Connection, name: str) -> Bucket | None:
+    """Return the bucket of that name."""
+    found = connection.execute("SELECT said FROM buckets WHERE name = ?", (name,)).fetchone()
+    return hear(found[0], Bucket) if found else None
+
+
+def buckets(connection: sqlite3.Connection, prefix: str, after: str, limit: int) -> list[Bucket]:
+    """Return buckets in the order of their names."""
+    found = connection.execute(
+        "SELECT said FROM buckets WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+        (after, len(prefix), prefix, limit),
+    )
+    return [hear(said, Bucket) for (said,) in found]
+
+
+def count_buckets(connection: sqlite3.Connection) -> int:
+    """Return how many buckets there are."""
+    return connection.execute("SELECT count(*) FROM buckets").fetchone()[0]
+
+
+def usage(connection: sqlite3.Connection, number: int) -> tuple[int, int]:
+    """Return how many versions a bucket has that are no markers, and the bytes of them all."""
+    query = "SELECT objects, bytes FROM usage WHERE bucket = ?"
+    found = connection.execute(query, (number,)).fetchone()
+    return found or (0, 0)
+
+
+def has_versions(connection: sqlite3.Connection, number: int) -> bool:
+    """Tell whether a bucket has any version or marker."""
+    query = "SELECT 1 FROM current WHERE bucket = ? LIMIT 1"
+    return connection.execute(query, (number,)).fetchone() is not None
+
+
+# -- versions --
+
+
+def current(connection: sqlite3.Connection, bucket: int, key: str) -> Row | None:
+    """Return the current version of a key."""
+    return _one(
+        connection,
+        "SELECT segment, offset, said, data_size FROM current WHERE bucket = ? AND key = ?",
+        bucket,
+        key.encode(),
+    )
+
+
+def version(connection: sqlite3.Connection, bucket: int, key: str, version_id: str) -> Row | None:
+    """Return a version of a key, current or former."""
+    found = current(connection, bucket, key)
+    if found is not None and found.version.version_id == version_id:
+        return found
+    return _former(connection, bucket, key, version_id)
+
+
+def newest_former(connection: sqlite3.Connection, bucket: int, key: str) -> Row | None:
+    """Return the newest of the former versions of a key."""
+    return _one(
+        connection,
+        "SELECT segment, offset, said, data_size FROM former WHERE bucket = ? AND key = ? ORDER BY rank LIMIT 1",
+        bucket,
+        key.encode(),
+    )
+
+
+def objects_from(
+    connection: sqlite3.Connection, number: int, begin: bytes, end: bytes | None, limit: int
+) -> Iterator[Version]:
+    """Yield the current versions of keys from begin to before end, without markers, in order."""
+    query = "SELECT said FROM current WHERE bucket = ? AND key >= ? AND NOT is_marker"
+    values: tuple[object, ...] = (number, begin)
+    if end is not None:
+        query, values = query + " AND key < ?", (*values, end)
+    for (said,) in connection.execute(query + " ORDER BY key LIMIT ?", (*values, limit)):
+        yield hear(said, Version)
+
+
+def versions_from(
+    connection: sqlite3.Connection, number: int, begin: bytes, end: bytes | None
+) -> Iterator[tuple[Version, bool]]:
+    """Yield all versions from a key on, of each key the newest first, and whether it is current."""
+    where = "bucket = ? AND key >= ?" + ("" if end is None else " AND key < ?")
+    values = (number, begin) if end is None else (number, begin, end)
+    query = (
+        f"SELECT key, {_FIRST} AS rank, said, 1 FROM current WHERE {where} UNION ALL "  # noqa: S608 - our words
+        f"SELECT key, rank, said, 0 FROM former WHERE {where} ORDER BY 1, 2"
+    )
+    for _, _, said, is_current in connection.execute(query, (*values, *values)):
+        yield hear(said, Version), bool(is_current)
+
+
+def _former(connection: sqlite3.Connection, bucket: int, key: str, version_id: str) -> Row | None:
+    query = "SELECT segment, offset, said, data_size FROM former WHERE bucket = ? AND key = ? AND "
+    if version_id == NULL_VERSION:
+        return _one(connection, query + "is_null", bucket, key.encode())
+    row = _one(connection, query + "rank = ?", bucket, key.encode(), -sequence_of(version_id))
+    return row if row is not None and row.version.version_id == version_id else None
+
+
+def _put_version(
+    connection: sqlite3.Connection, changes: Changes, applied: Applied, new: Version
+) -> None:
+    before = current(connection, new.bucket, new.key)
+    known = before.version if before else None
+    if before is not None and known is not None and known.version_id != new.version_id:
+        replaced = _former(connection, new.bucket, new.key, new.version_id)
+        if replaced is not None:
+            _end_version(connection, changes, replaced, new)
+            _delete_former(connection, replaced.version)
+        if known.sequence > new.sequence:
+            _insert_former(connection, Row(applied.place, applied.said, applied.data_size), new)
+            _begin_version(connection, changes, new)
+            return
+        _insert_former(connection, before, known)
+    elif before is not None:
+        _end_version(connection, changes, before, new)
+    connection.execute(
+        "INSERT OR REPLACE INTO current VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (new.bucket, new.key.encode(), new.is_marker, *applied.place, applied.said, applied.data_size),
+    )  # fmt: skip
+    _begin_version(connection, changes, new)
+
+
+def _begin_version(connection: sqlite3.Connection, changes: Changes, new: Version) -> None:
+    changes.objects[new.bucket] += not new.is_marker
+    changes.bytes[new.bucket] += new.size
+    if new.piece is not None and new.piece.file:
+        connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (new.piece.file,))
+    if new.upload_id:
+        _drop_upload(connection, changes, new.upload_id)
+        _drop_parts(connection, changes, new.upload_id, kept={number for number, _ in new.parts})
+
+
+def _end_version(
+    connection: sqlite3.Connection, changes: Changes, row: Row, by: Version | None
+) -> None:
+    """Count that a row goes. by: what takes its place, which may be the same with the same bytes."""
+    old = row.version
+    changes.died(row)
+    changes.objects[old.bucket] -= not old.is_marker
+    changes.bytes[old.bucket] -= old.size
+    if old.piece is not None and old.piece.file and (by is None or by.piece != old.piece):
+        _free(connection, changes, old.piece.file)
+    if old.upload_id and (by is None or by.upload_id != old.upload_id):
+        _drop_parts(connection, changes, old.upload_id, kept=frozenset())
+
+
+def _drop_version(connection: sqlite3.Connection, changes: Changes, gone: VersionGone) -> None:
+    found = current(connection, gone.bucket, gone.key)
+    if found is None or found.version.version_id != gone.version_id:
+        found = _former(connection, gone.bucket, gone.key, gone.version_id)
+        if found is not None:
+            _end_version(connection, changes, found, None)
+            _delete_former(connection, found.version)
+        return
+    _end_version(connection, changes, found, None)
+    where = (gone.bucket, gone.key.encode())
+    connection.execute("DELETE FROM current WHERE bucket = ? AND key = ?", where)
+    follows = newest_former(connection, gone.bucket, gone.key)
+    if follows is not None:
+        new = follows.version
+        _delete_former(connection, new)
+        connection.execute(
+            "INSERT INTO current VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*where, new.is_marker, *follows.place, follows.said, follows.data_size),
+        )
+
+
+def _insert_former(connection: sqlite3.Connection, row: Row, told: Version) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO former VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            told.bucket, told.key.encode(), -told.sequence, told.version_id == NULL_VERSION,
+            *row.place, row.said, row.data_size,
+        ),
+    )  # fmt: skip
+
+
+def _delete_former(connection: sqlite3.Connection, told: Version) -> None:
+    connection.execute(
+        "DELETE FROM former WHERE bucket = ? AND key = ? AND rank = ?",
+        (told.bucket, told.key.encode(), -told.sequence),
+    )
+
+
+# -- uploads --
+
+
+def upload(connection: sqlite3.Connection, upload_id: str) -> Upload | None:
+    """Return an upload that is under way."""
+    found = connection.execute(
+        "SELECT said FROM uploads WHERE upload_id = ?", (upload_id,)
+    ).fetchone()
+    return hear(found[0], Upload) if found else None
+
+
+def count_uploads(connection: sqlite3.Connection, number: int, limit: int) -> int:
+    """Return how many uploads are under way in a bucket, at most limit."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE bucket = ? LIMIT ?)"
+    return connection.execute(query, (number, limit)).fetchone()[0]
+
+
+def uploads_of(connection: sqlite3.Connection, number: int) -> list[Upload]:
+    """Return the uploads under way in a bucket."""
+    found = connection.execute("SELECT said FROM uploads WHERE bucket = ?", (number,))
+    return [hear(said, Upload) for (said,) in found]
+
+
+def uploads_after(
+    connection: sqlite3.Connection, number: int, prefix: str, after: tuple[str, str], limit: int
+) -> list[Upload]:
+    """Return the uploads in a bucket after a key and an id, or after all of a key."""
+    begin, key = prefix.encode(), after[0].encode()
+    upload_id = after[1] or ("g" if key else "")  # above all ids, which are hexadecimal
+    found = connection.execute(
+        "SELECT said FROM uploads WHERE bucket = ? AND (key, upload_id) > (?, ?) "
+        "AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key, upload_id LIMIT ?",
+        (number, key, upload_id, begin, len(begin), begin, limit),
+    )
+    return [hear(said, Upload) for (said,) in found]
+
+
+def parts(
+    connection: sqlite3.Connection, upload_id: str, after: int = 0, limit: int = -1
+) -> list[Row]:
+    """Return the parts of an upload or of what became of it, by number, those above `after`."""
+    found = connection.execute(
+        "SELECT segment, offset, said, data_size FROM parts WHERE upload_id = ? AND number > ? ORDER BY number LIMIT ?",
+        (upload_id, after, limit),
+    )
+    return [_row(each) for each in found]
+
+
+def part(connection: sqlite3.Connection, upload_id: str, number: int) -> Row | None:
+    """Return a part."""
+    query = "SELECT segment, offset, said, data_size FROM parts WHERE upload_id = ? AND number = ?"
+    return _one(connection, query, upload_id, number)
+
+
+def _put_part(
+    connection: sqlite3.Connection, changes: Changes, applied: Applied, new: Part
+) -> None:
+    before = part(connection, new.upload_id, new.number)
+    if before is not None:
+        changes.died(before)
+        old = before.part.piece
+        if old.file and old != new.piece:
+            _free(connection, changes, old.file)
+    if new.piece.file:
+        connection.execute("INSERT OR IGNORE INTO files VALUES (?)", (new.piece.file,))
+    connection.execute(
+        "INSERT OR REPLACE INTO parts VALUES (?, ?, ?, ?, ?, ?)",
+        (new.upload_id, new.number, *applied.place, applied.said, applied.data_size),
+    )
+
+
+def _drop_upload(connection: sqlite3.Connection, changes: Changes, upload_id: str) -> None:
+    found = connection.execute(
+        "DELETE FROM uploads WHERE upload_id = ? RETURNING segment, offset, said, 0", (upload_id,)
+    ).fetchall()
+    for each in found:
+        changes.died(_row(each))
+
+
+def _drop_parts(
+    connection: sqlite3.Connection, changes: Changes, upload_id: str, kept: AbstractSet[int]
+) -> None:
+    for row in parts(connection, upload_id):
+        told = row.part
+        if told.number in kept:
+            continue
+        changes.died(row)
+        connection.execute(
+            "DELETE FROM parts WHERE upload_id = ? AND number = ?", (upload_id, told.number)
+        )
+        if told.piece.file:
+            _free(connection, changes, told.piece.file)
+
+
+def _free(connection: sqlite3.Connection, changes: Changes, file: str) -> None:
+    connection.execute("DELETE FROM files WHERE file = ?", (file,))
+    changes.freed.append(file)
+
+
+def _one(connection: sqlite3.Connection, query: str, *values: object) -> Row | None:
+    found = connection.execute(query, values).fetchone()
+    return _row(found) if found else None
+
+
+def _row(found: tuple[int, int, bytes, int]) -> Row:
+    return Row(Place(found[0], found[1]), found[2], found[3])

@@ -1,0 +1,26 @@
+"""Who may do what: an access key everything, everybody what a bucket's owner lets them."""
+
+from skerry.base import NotFound
+from skerry.objects import Objects, buckets
+from skerry.s3.call import Identity
+from skerry.s3.router import Operation
+
+ANONYMOUS = "anonymous"
+"""The setting of a bucket that says what everybody may do with it."""
+
+_READS = frozenset({"s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"})
+_WRITES = frozenset({"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"})
+_ALLOWED = {b"public": _READS | _WRITES, b"download": _READS, b"upload": _WRITES}
+
+
+def may(objects: Objects, identity: Identity, operation: Operation, bucket: str) -> bool:
+    """Tell whether somebody may do something with a bucket, or with all of them."""
+    if not identity.is_anonymous:
+        return True
+    if not bucket:
+        return False
+    try:
+        setting = buckets.find(objects, bucket).settings.get(ANONYMOUS, b"")
+    except NotFound:
+        return False
+    return operation.allowed_by in _ALLOWED.get(setting, frozenset())

@@ -1,0 +1,113 @@
+"""Errors as S3 tells them: the domain's codes, the ones of AWS, and their statuses. Pure."""
+
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+from skerry.base import (
+    Conflict,
+    Denied,
+    Invalid,
+    LimitReached,
+    NotAvailable,
+    NotBuilt,
+    NotFound,
+    SkerryError,
+    TooLarge,
+    Unauthorized,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a client gets: AWS's code, the status."""
+
+    code: str
+    status: int
+
+
+_TOLD = {
+    "bad_bucket_name": Told("InvalidBucketName", 400),
+    "no_such_bucket": Told("NoSuchBucket", 404),
+    "bucket_exists": Told("BucketAlreadyExists", 409),
+    "bucket_is_yours": Told("BucketAlreadyOwnedByYou", 409),
+    "bucket_not_empty": Told("BucketNotEmpty", 409),
+    "too_many_buckets": Told("TooManyBuckets", 400),
+    "no_such_key": Told("NoSuchKey", 404),
+    "no_such_version": Told("NoSuchVersion", 404),
+    "no_such_upload": Told("NoSuchUpload", 404),
+    "is_marker": Told("MethodNotAllowed", 405),
+    "key_too_long": Told("KeyTooLongError", 400),
+    "bad_key": Told("InvalidArgument", 400),
+    "condition_failed": Told("PreconditionFailed", 412),
+    "version_locked": Told("AccessDenied", 403),
+    "bad_part": Told("InvalidPart", 400),
+    "bad_part_order": Told("InvalidPartOrder", 400),
+    "bad_part_number": Told("InvalidArgument", 400),
+    "part_too_small": Told("EntityTooSmall", 400),
+    "too_large": Told("EntityTooLarge", 400),
+    "bad_digest": Told("BadDigest", 400),
+    "bad_md5": Told("InvalidDigest", 400),
+    "content_mismatch": Told("XAmzContentSHA256Mismatch", 400),
+    "bad_checksum": Told("InvalidRequest", 400),
+    "no_length": Told("MissingContentLength", 411),
+    "body_size": Told("IncompleteBody", 400),
+    "bad_chunk": Told("InvalidRequest", 400),
+    "bad_range": Told("InvalidRange", 416),
+    "bad_xml": Told("MalformedXML", 400),
+    "bad_authorization": Told("AuthorizationHeaderMalformed", 400),
+    "bad_query_authorization": Told("AuthorizationQueryParametersError", 400),
+    "no_content_sha256": Told("InvalidRequest", 400),
+    "bad_content_sha256": Told("InvalidArgument", 400),
+    "no_date": Told("AccessDenied", 403),
+    "no_such_access_key": Told("InvalidAccessKeyId", 403),
+    "signature_mismatch": Told("SignatureDoesNotMatch", 403),
+    "unsigned_header": Told("AccessDenied", 403),
+    "clock_skew": Told("RequestTimeTooSkewed", 403),
+    "request_expired": Told("AccessDenied", 403),
+    "access_denied": Told("AccessDenied", 403),
+    "method_not_allowed": Told("MethodNotAllowed", 405),
+    "slow_down": Told("SlowDown", 503),
+    "request_timeout": Told("RequestTimeout", 400),
+    "data_full": Told("InsufficientStorage", 507),
+    "bad_copy_source": Told("InvalidArgument", 400),
+    "no_such_tags": Told("NoSuchTagSet", 404),
+    "bad_tags": Told("InvalidTag", 400),
+}
+_BY_KIND: tuple[tuple[type[SkerryError], Told], ...] = (
+    (Invalid, Told("InvalidArgument", 400)),
+    (Unauthorized, Told("AccessDenied", 403)),
+    (Denied, Told("AccessDenied", 403)),
+    (NotFound, Told("NoSuchKey", 404)),
+    (Conflict, Told("OperationAborted", 409)),
+    (TooLarge, Told("EntityTooLarge", 400)),
+    (LimitReached, Told("SlowDown", 503)),
+    (NotAvailable, Told("ServiceUnavailable", 503)),
+    (NotBuilt, Told("NotImplemented", 501)),
+)
+
+
+def told(error: SkerryError) -> Told:
+    """Return what a client gets for an error."""
+    known = _TOLD.get(error.code)
+    if known is not None:
+        return known
+    return next((each for kind, each in _BY_KIND if isinstance(error, kind)), INTERNAL)
+
+
+INTERNAL = Told("InternalError", 500)
+
+
+def error_body(code: str, message: str, resource: str, request_id: str) -> bytes:
+    """Return the XML document of an error."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<Error><Code>{code}</Code><Message>{xml_text(message)}</Message>"
+        f"<Resource>{xml_text(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
+    ).encode()
+
+
+def xml_text(text: str) -> str:
+    """Return text as it stands in XML; what XML cannot hold is left out."""
+    return escape(
+        "".join(c for c in text if c >= " " or c in "\t\n\r") if not text.isprintable() else text
+    )

@@ -1,0 +1,90 @@
+"""The process that serves S3 and nothing else: its settings, its store, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from skerry.base import Conflict
+from skerry.host.clock import SystemClock, entropy
+from skerry.host.listener import listen_tcp
+from skerry.host.object_disk import connect_index, object_disk
+from skerry.objects import Objects, buckets, open_objects
+from skerry.s3.access import ANONYMOUS, may
+from skerry.s3.root_key import FILE, root_key
+from skerry.s3.server import router, serve
+from skerry.s3.service import Key, Service
+from skerry.s3.startup import Start
+
+_OWNER = "root"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Where to serve and what. directory: of the store. domain: see `Service`."""
+
+    directory: Path
+    listen: str
+    start: Start
+    region: str = "us-east-1"
+    domain: str = "localhost"
+
+
+def run(settings: Settings, say: Callable[[str], None]) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. say: writes a line for its owner.
+
+    Raises Invalid(bad_setting), NotAvailable(address_in_use, data_unwritable, store_in_use),
+    LimitReached(data_full), Failed(bad_root_key, log_broken, data_unreadable).
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, say))
+    return 0
+
+
+async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    listener = listen_tcp(settings.listen, "--listen")
+    clock = SystemClock()
+    with object_disk(settings.directory) as disk:
+        objects = open_objects(
+            disk, functools.partial(connect_index, settings.directory), clock, entropy
+        )
+        try:
+            key = _key(settings, say)
+            await _make_buckets(objects, settings.start)
+            service = Service(
+                objects=objects, router=router(), keys={key.access_key: key},
+                region=settings.region, domain=settings.domain,
+                now_s=lambda: clock.now_ns() // 10**9, may=functools.partial(may, objects),
+            )  # fmt: skip
+            host, port = listener.getsockname()[:2]
+            ready = f"skerry s3 is ready: http://{host}:{port}"
+            await serve(service.serve, listener, lambda: say(ready), stop)
+        finally:
+            await objects.close()
+
+
+def _key(settings: Settings, say: Callable[[str], None]) -> Key:
+    access_key, secret = settings.start.access_key, settings.start.secret
+    if not access_key:
+        access_key, secret = root_key(settings.directory, entropy)
+        say(f"access key {access_key}, its secret is in {settings.directory / FILE}")
+    return Key(access_key=access_key, secret=secret, account=_OWNER)
+
+
+async def _make_buckets(objects: Objects, start: Start) -> None:
+    for name, access in start.buckets.items():
+        try:
+            await buckets.make(objects, name, _OWNER)
+        except Conflict:  # it is there, as it is after every other start
+            continue
+        if access:
+            await buckets.put_setting(objects, name, ANONYMOUS, access.encode())

@@ -1,0 +1,61 @@
+"""Which operation of S3 a request is: by its method, what it is about, and its query. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from skerry.base import Invalid, NotBuilt
+from skerry.s3.call import Call
+from skerry.s3.connection import Response
+
+On: TypeAlias = Literal["service", "bucket", "object"]
+Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One operation, by its name at AWS. query: names (and values) that must be there.
+
+    header: one that must be there. action: what a policy allows; `s3:` and the name if empty.
+    """
+
+    name: str
+    method: str
+    on: On
+    handler: Handler | None
+    query: Mapping[str, str] | None = None
+    header: str = ""
+    action: str = ""
+
+    @property
+    def allowed_by(self) -> str:
+        """The action that a policy must allow."""
+        return self.action or f"s3:{self.name}"
+
+
+class Router:
+    """Finds operations. Those with more conditions come first."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
+        self._found: dict[tuple[str, On], list[Operation]] = {}
+        for each in sorted(operations, key=lambda o: -len(o.query or ()) - bool(o.header)):
+            self._found.setdefault((each.method, each.on), []).append(each)
+
+    def find(
+        self, method: str, on: On, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Operation:
+        """Return the operation of a request. Raises Invalid(method_not_allowed), NotBuilt."""
+        for each in self._found.get((method, on), ()):
+            if each.header and each.header not in headers:
+                continue
+            if all(
+                name in query and value in ("", query[name])
+                for name, value in (each.query or {}).items()
+            ):
+                if each.handler is None:
+                    raise NotBuilt("not_implemented", f"{each.name} is not built in Skerry.")
+                return each
+        raise Invalid("method_not_allowed", f"There is nothing to {method} here.")

@@ -1,0 +1,251 @@
+"""Signatures of AWS, version 4: who sent a request, and that nobody changed it. Pure.
+
+Source: "Authenticating Requests (AWS Signature Version 4)" in the S3 API reference. Secrets are
+compared in constant time. What a sender may do is not known here.
+"""
+
+import datetime as dt
+import functools
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from skerry.base import Denied, Invalid, NotBuilt
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+UNSIGNED = "UNSIGNED-PAYLOAD"
+STREAMING = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+STREAMING_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+EMPTY_SHA256 = hashlib.sha256().hexdigest()
+SKEW_S_MAX = 15 * 60
+EXPIRES_S_MAX = 7 * 86400
+
+_HEADER = re.compile(
+    ALGORITHM + r"\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
+)
+_CREDENTIAL = re.compile(r"([^/]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/(s3|sts)/aws4_request")
+_MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
+_SPACES = re.compile(r" +")
+# Such as proxies change on the way, and what is sent along with no meaning.
+_MAY_BE_UNSIGNED = ("x-amz-trailer",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request as it is signed. path: decoded; query: names and values, decoded, in their order.
+
+    headers: names in lower case; of several of one name the values are joined by commas.
+    """
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What a request says of its sender, not proven yet.
+
+    signed: names of the headers that are signed. at_s: when it was signed, in seconds since 1970;
+    expires_s: how long it holds, if it is a presigned URL. payload: what is signed of the body.
+    """
+
+    access_key: str
+    date: str
+    region: str
+    service: str
+    moment: str
+    at_s: int
+    signed: tuple[str, ...]
+    signature: str
+    payload: str
+    session_token: str | None
+    expires_s: int | None = None
+
+    @property
+    def scope(self) -> str:
+        """The credential scope, which is signed too."""
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+def claim_of(asked: Asked) -> Claim | None:
+    """Return what a request says of its sender, None if it says nothing.
+
+    Raises Invalid(bad_authorization, bad_query_authorization), NotBuilt(signature_version).
+    """
+    header = asked.headers.get("authorization")
+    query = dict(asked.query)
+    if header is not None:
+        return _by_header(asked, header)
+    if "X-Amz-Signature" in query or "X-Amz-Algorithm" in query:
+        return _by_query(asked, query)
+    if "Signature" in query and "AWSAccessKeyId" in query:
+        raise _old_version()
+    return None
+
+
+def _by_header(asked: Asked, header: str) -> Claim:
+    if header.startswith("AWS "):
+        raise _old_version()
+    match = _HEADER.fullmatch(header.strip())
+    if match is None:
+        raise _bad_header("The Authorization header is not that of signature version 4.")
+    payload = asked.headers.get("x-amz-content-sha256")
+    if payload is None:
+        raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
+    moment = asked.headers.get("x-amz-date")
+    if moment is None:
+        raise Denied("no_date", "Send the header x-amz-date, and sign it.")
+    access_key, date, region, service = _credential(match[1], _bad_header)
+    return Claim(
+        access_key=access_key, date=date, region=region, service=service, moment=moment,
+        at_s=_seconds(moment, _bad_header), signed=tuple(match[2].lower().split(";")),
+        signature=match[3], payload=_payload(payload),
+        session_token=asked.headers.get("x-amz-security-token"),
+    )  # fmt: skip
+
+
+def _by_query(asked: Asked, query: Mapping[str, str]) -> Claim:
+    if query.get("X-Amz-Algorithm") != ALGORITHM:
+        raise _bad_query("X-Amz-Algorithm is not that of signature version 4.")
+    signature, expires = query.get("X-Amz-Signature", ""), query.get("X-Amz-Expires", "")
+    if _HEXADECIMAL.fullmatch(signature) is None or not query.get("X-Amz-SignedHeaders"):
+        raise _bad_query("X-Amz-Signature and X-Amz-SignedHeaders must be there.")
+    if not expires.isdecimal() or not 1 <= int(expires[:7]) <= EXPIRES_S_MAX or len(expires) > 7:
+        raise _bad_query(f"X-Amz-Expires is a number of seconds, at most {EXPIRES_S_MAX}.")
+    moment = query.get("X-Amz-Date", "")
+    access_key, date, region, service = _credential(query.get("X-Amz-Credential", ""), _bad_query)
+    return Claim(
+        access_key=access_key, date=date, region=region, service=service, moment=moment,
+        at_s=_seconds(moment, _bad_query),
+        signed=tuple(query["X-Amz-SignedHeaders"].lower().split(";")), signature=signature,
+        payload=_payload(asked.headers.get("x-amz-content-sha256", UNSIGNED)),
+        session_token=query.get("X-Amz-Security-Token"), expires_s=int(expires),
+    )  # fmt: skip
+
+
+def check(claim: Claim, asked: Asked, secret: str, now_s: int) -> None:
+    """Return if a request is from who knows secret, and of now.
+
+    Raises Denied(signature_mismatch, clock_skew, request_expired, unsigned_header).
+    """
+    if claim.moment[:8] != claim.date:
+        raise Denied("signature_mismatch", "The dates of the credential and of the request differ.")
+    if claim.expires_s is None:
+        if abs(now_s - claim.at_s) > SKEW_S_MAX:
+            raise Denied(
+                "clock_skew", "The request's time is too far from this machine's. Set your clock."
+            )
+    elif now_s > claim.at_s + claim.expires_s:
+        raise Denied("request_expired", "The URL has expired. Ask for a new one.")
+    elif claim.at_s > now_s + SKEW_S_MAX:
+        raise Denied("request_expired", "The URL does not hold yet. Set your clock.")
+    _check_signed(claim, asked)
+    key = signing_key(secret, claim.date, claim.region, claim.service)
+    if not hmac.compare_digest(_signature(claim, asked, key), claim.signature):
+        raise Denied(
+            "signature_mismatch",
+            "The signature does not fit the request. Check the secret key, and that nothing on the "
+            "way changes path, query or headers.",
+        )
+
+
+def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    """Return the key that a secret gives for a day, a region and a service."""
+    return _signing_key(secret, date, region, service)
+
+
+@functools.lru_cache(maxsize=256)
+def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
+
+
+def sign(key: bytes, text: str) -> str:
+    """Return the signature of a text."""
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _signature(claim: Claim, asked: Asked, key: bytes) -> str:
+    canonical = canonical_request(
+        asked, claim.signed, claim.payload, is_presigned=claim.expires_s is not None
+    )
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return sign(key, f"{ALGORITHM}\n{claim.moment}\n{claim.scope}\n{digest}")
+
+
+def canonical_request(
+    asked: Asked, signed: Sequence[str], payload: str, *, is_presigned: bool = False
+) -> str:
+    """Return what of a request is signed, as one text."""
+    pairs = sorted(
+        (quote(name, safe="-_.~"), quote(value, safe="-_.~"))
+        for name, value in asked.query
+        if not (is_presigned and name == "X-Amz-Signature")
+    )
+    query = "&".join(f"{name}={value}" for name, value in pairs)
+    headers = "".join(
+        f"{name}:{_SPACES.sub(' ', asked.headers.get(name, '').strip())}\n" for name in signed
+    )
+    path = quote(asked.path, safe="-_.~/")
+    return f"{asked.method}\n{path}\n{query}\n{headers}\n{';'.join(signed)}\n{payload}"
+
+
+def _check_signed(claim: Claim, asked: Asked) -> None:
+    if "host" not in claim.signed:
+        raise Denied("unsigned_header", "The header host must be signed.")
+    for name in asked.headers:
+        if name.startswith("x-amz-") and name not in claim.signed and name not in _MAY_BE_UNSIGNED:
+            if claim.expires_s is not None and name == "x-amz-content-sha256":
+                continue
+            raise Denied("unsigned_header", f"The header {name[:80]} must be signed.")
+
+
+def _credential(text: str, wrong: Callable[[str], Invalid]) -> tuple[str, str, str, str]:
+    match = _CREDENTIAL.fullmatch(text)
+    if match is None:
+        raise wrong("The credential is KEY/DATE/REGION/s3/aws4_request.")
+    return match[1], match[2], match[3], match[4]
+
+
+def _seconds(moment: str, wrong: Callable[[str], Invalid]) -> int:
+    if _MOMENT.fullmatch(moment):
+        try:
+            parsed = dt.datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+            return int(parsed.timestamp())
+        except ValueError:
+            pass
+    raise wrong("The date is written as 20260131T120000Z.")
+
+
+def _payload(text: str) -> str:
+    if text in (UNSIGNED, STREAMING, STREAMING_TRAILER, UNSIGNED_TRAILER):
+        return text
+    if text.startswith("STREAMING-AWS4-ECDSA"):
+        raise NotBuilt("signature_version", "Signatures of version 4A are not understood here.")
+    if _HEXADECIMAL.fullmatch(text) is None:
+        raise Invalid(
+            "bad_content_sha256",
+            "x-amz-content-sha256 is a SHA-256 in hexadecimal, or a known word.",
+        )
+    return text
+
+
+def _old_version() -> NotBuilt:
+    return NotBuilt("signature_version", "Signatures of version 2 are not understood here. Use 4.")
+
+
+def _bad_header(message: str) -> Invalid:
+    return Invalid("bad_authorization", message)
+
+
+def _bad_query(message: str) -> Invalid:
+    return Invalid("bad_query_authorization", message)

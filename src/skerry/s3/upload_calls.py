@@ -1,0 +1,291 @@
+"""Operations on multipart uploads: begin, put parts, list, complete, give up."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from skerry.base import Invalid
+from skerry.objects import buckets, uploads, versions
+from skerry.objects.combine import combined
+from skerry.objects.model import PART_BYTES_MAX, Checksum, Part, Upload
+from skerry.objects.uploads import Chosen, Summing
+from skerry.s3.bucket_calls import owner_xml
+from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, iso, xml
+from skerry.s3.errors import xml_text
+from skerry.s3.ingest import (
+    ALGORITHMS,
+    checksum_value,
+    copy_in,
+    digest_of,
+    expectations,
+    read_small,
+    take,
+)
+from skerry.s3.object_calls import (
+    checksum_headers,
+    checksum_text,
+    present,
+    source_of,
+    told_of,
+    write_condition,
+)
+from skerry.s3.router import Operation
+from skerry.s3.xml_in import bad_xml, parsed, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from xml.etree.ElementTree import Element
+
+    from skerry.s3.connection import Response
+
+_PAGE_MAX = 1000
+_SOURCE_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
+
+
+async def create_upload(call: Call) -> Response:
+    """Begin an upload."""
+    wanted = (call.header("x-amz-checksum-algorithm") or "").lower()
+    algorithm = ALGORITHMS.get(wanted)
+    if wanted and algorithm is None:
+        raise Invalid("bad_checksum", f"There is no checksum {wanted[:20]!r}.")
+    kind = (call.header("x-amz-checksum-type") or "").upper()
+    is_whole = kind == "FULL_OBJECT" or (algorithm == "CRC64NVME")
+    if is_whole and (algorithm is None or algorithm.startswith("SHA")):
+        raise Invalid("bad_checksum", "Only a CRC can be of the full object.")
+    upload = await uploads.begin(
+        call.objects, call.bucket, call.key, call.identity.account, told_of(call),
+        Summing(algorithm, is_whole),
+    )  # fmt: skip
+    headers: list[tuple[str, str]] = []
+    if algorithm is not None:
+        headers += [("x-amz-checksum-algorithm", algorithm),
+                    ("x-amz-checksum-type", "FULL_OBJECT" if is_whole else "COMPOSITE")]  # fmt: skip
+    return xml(
+        f"<InitiateMultipartUploadResult {NAMESPACE}><Bucket>{call.bucket}</Bucket>"
+        f"<Key>{xml_text(call.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
+        "</InitiateMultipartUploadResult>", 200, headers,
+    )  # fmt: skip
+
+
+async def upload_part(call: Call) -> Response:
+    """Put a part."""
+    upload, number = _upload_of(call), _part_number(call)
+    expected, chunks = expectations(call)
+    if expected.size > PART_BYTES_MAX:
+        raise Invalid("too_large", "A part has at most 5 GiB.")
+    taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
+    part = await uploads.put_part(
+        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
+    )
+    return empty(200, [("ETag", f'"{part.md5.hex()}"'), *checksum_headers(part.checksum)[:1]])
+
+
+async def upload_part_copy(call: Call) -> Response:
+    """Put a part with bytes of an object."""
+    upload, number = _upload_of(call), _part_number(call)
+    bucket, key, version_id = source_of(call)
+    source = buckets.find(call.objects, bucket)
+    row = present(versions.find(call.objects, source, key, version_id), version_id)
+    begin, size = 0, row.version.size
+    if (text := call.header("x-amz-copy-source-range")) is not None:
+        match = _SOURCE_RANGE.fullmatch(text)
+        if match is None or not int(match[1]) <= int(match[2]) < row.version.size:
+            raise Invalid("bad_argument", "x-amz-copy-source-range lies within the source.")
+        begin, size = int(match[1]), int(match[2]) - int(match[1]) + 1
+    if size > PART_BYTES_MAX:
+        raise Invalid("too_large", "A part has at most 5 GiB.")
+    like = Checksum(upload.algorithm, b"") if upload.algorithm else None
+    taken = await copy_in(call.objects, row, begin, size, like)
+    part = await uploads.put_part(
+        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
+    )
+    return xml(
+        f"<CopyPartResult {NAMESPACE}><LastModified>{iso(part.modified_at_ns)}</LastModified>"
+        f"<ETag>&quot;{part.md5.hex()}&quot;</ETag></CopyPartResult>"
+    )
+
+
+async def complete_upload(call: Call) -> Response:
+    """Make the object of its parts."""
+    document = parsed(await read_small(call), "CompleteMultipartUpload")
+    chosen = [_chosen(each) for each in document.findall("Part")]
+    said = _whole_said(call)
+
+    def checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
+        made = _checksum(upload, parts)
+        if said is not None and (made is None or said != (made.algorithm, made.value)):
+            raise Invalid("bad_digest", "The object does not fit the checksum that is said.")
+        return made
+
+    version = await uploads.complete(
+        call.objects, call.bucket, call.key, _upload_id(call), chosen, write_condition(call),
+        checksum_of,
+    )  # fmt: skip
+    headers: list[tuple[str, str]] = []
+    if bucket_of(call).versioning != "off":
+        headers.append(("x-amz-version-id", version.version_id))
+    checksum = ""
+    if version.checksum is not None:
+        name = f"Checksum{version.checksum.algorithm}"
+        kind = "COMPOSITE" if version.checksum.parts else "FULL_OBJECT"
+        checksum = f"<{name}>{checksum_text(version.checksum)}</{name}>"
+        checksum += f"<ChecksumType>{kind}</ChecksumType>"
+    place = f"http://{xml_text(call.header('host') or '')}/{call.bucket}/{quote(call.key)}"
+    return xml(
+        f"<CompleteMultipartUploadResult {NAMESPACE}><Location>{place}</Location>"
+        f"<Bucket>{call.bucket}</Bucket><Key>{xml_text(call.key)}</Key>"
+        f"<ETag>&quot;{version.etag}&quot;</ETag>{checksum}</CompleteMultipartUploadResult>",
+        200, headers,
+    )  # fmt: skip
+
+
+async def abort_upload(call: Call) -> Response:
+    """Give an upload up."""
+    await uploads.give_up(call.objects, call.bucket, call.key, _upload_id(call))
+    return empty(204)
+
+
+async def list_parts(call: Call) -> Response:
+    """List the parts of an upload."""
+    upload = _upload_of(call)
+    limit = call.number("max-parts", _PAGE_MAX, _PAGE_MAX)
+    after = call.number("part-number-marker", 0, 10_000)
+    found = uploads.parts(call.objects, upload.upload_id, after, limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    told = "".join(
+        f"<Part><PartNumber>{each.number}</PartNumber>"
+        f"<LastModified>{iso(each.modified_at_ns)}</LastModified>"
+        f"<ETag>&quot;{each.md5.hex()}&quot;</ETag><Size>{each.piece.size}</Size></Part>"
+        for each in found
+    )
+    following = f"<NextPartNumberMarker>{found[-1].number}</NextPartNumberMarker>" if found else ""
+    return xml(
+        f"<ListPartsResult {NAMESPACE}><Bucket>{call.bucket}</Bucket>"
+        f"<Key>{xml_text(call.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
+        f"{owner_xml(upload.owner, 'Initiator')}{owner_xml(upload.owner)}"
+        f"<StorageClass>{upload.storage_class or 'STANDARD'}</StorageClass>"
+        f"<PartNumberMarker>{after}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts>"
+        f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{told}</ListPartsResult>"
+    )
+
+
+async def list_uploads(call: Call) -> Response:
+    """List the uploads under way in a bucket."""
+    bucket = bucket_of(call)
+    limit = call.number("max-uploads", _PAGE_MAX, _PAGE_MAX)
+    prefix, after = call.query.get("prefix", ""), call.query.get("key-marker", "")
+    after_id = call.query.get("upload-id-marker", "")
+    found = uploads.page(call.objects, bucket, prefix, (after, after_id), limit + 1)
+    more, found = len(found) > limit, found[:limit]
+    told = "".join(
+        f"<Upload><Key>{xml_text(each.key)}</Key><UploadId>{each.upload_id}</UploadId>"
+        f"{owner_xml(each.owner, 'Initiator')}{owner_xml(each.owner)}"
+        f"<StorageClass>{each.storage_class or 'STANDARD'}</StorageClass>"
+        f"<Initiated>{iso(each.begun_at_ns)}</Initiated></Upload>"
+        for each in found
+    )
+    following = ""
+    if more and found:
+        following = (
+            f"<NextKeyMarker>{xml_text(found[-1].key)}</NextKeyMarker>"
+            f"<NextUploadIdMarker>{found[-1].upload_id}</NextUploadIdMarker>"
+        )
+    return xml(
+        f"<ListMultipartUploadsResult {NAMESPACE}><Bucket>{bucket.name}</Bucket>"
+        f"<KeyMarker>{xml_text(after)}</KeyMarker><UploadIdMarker>{xml_text(after_id)}"
+        f"</UploadIdMarker>{following}<Prefix>{xml_text(prefix)}</Prefix>"
+        f"<MaxUploads>{limit}</MaxUploads>"
+        f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{told}"
+        "</ListMultipartUploadsResult>"
+    )
+
+
+def _upload_of(call: Call) -> Upload:
+    return uploads.find(call.objects, bucket_of(call), call.key, _upload_id(call))
+
+
+def _upload_id(call: Call) -> str:
+    return call.query.get("uploadId", "")
+
+
+def _part_number(call: Call) -> int:
+    number = call.number("partNumber", 0, 1 << 30)
+    if not 1 <= number <= 10_000:
+        raise Invalid("bad_part_number", "Parts are numbered from 1 to 10000.")
+    return number
+
+
+def _chosen(element: Element) -> Chosen:
+    number = text_of(element, "PartNumber")
+    if not number.isdecimal() or len(number) > 5:
+        raise bad_xml("A part has a PartNumber.")
+    checksum: bytes | None = None
+    for algorithm in ALGORITHMS.values():
+        if text := text_of(element, f"Checksum{algorithm}"):
+            checksum = checksum_value(algorithm, text)
+    return Chosen(
+        number=int(number), etag=text_of(element, "ETag").strip().strip('"'), checksum=checksum
+    )
+
+
+def _whole_said(call: Call) -> tuple[str, bytes] | None:
+    for name, algorithm in ALGORITHMS.items():
+        text = call.header(f"x-amz-checksum-{name}")
+        if text is not None and "-" not in text:
+            return algorithm, checksum_value(algorithm, text)
+    return None
+
+
+def _checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
+    """Return the checksum of an object, made of those of its parts."""
+    algorithm = upload.algorithm
+    if algorithm is None:
+        return None
+    values = [
+        part.checksum.value
+        for part in parts
+        if part.checksum is not None and part.checksum.algorithm == algorithm
+    ]
+    if len(values) < len(parts):
+        return None
+    if upload.is_whole:
+        sizes = [part.piece.size for part in parts]
+        return Checksum(algorithm, combined(algorithm, list(zip(values, sizes, strict=True))))
+    digest = digest_of(algorithm)
+    digest.update(b"".join(values))
+    return Checksum(algorithm, digest.digest(), len(parts))
+
+
+OPERATIONS = (
+    Operation(
+        name="CreateMultipartUpload", method="POST", on="object", handler=create_upload,
+        query={"uploads": ""}, action="s3:PutObject",
+    ),
+    Operation(
+        name="UploadPartCopy", method="PUT", on="object", handler=upload_part_copy,
+        query={"partNumber": "", "uploadId": ""}, header="x-amz-copy-source",
+        action="s3:PutObject",
+    ),
+    Operation(
+        name="UploadPart", method="PUT", on="object", handler=upload_part,
+        query={"partNumber": "", "uploadId": ""}, action="s3:PutObject",
+    ),
+    Operation(
+        name="CompleteMultipartUpload", method="POST", on="object", handler=complete_upload,
+        query={"uploadId": ""}, action="s3:PutObject",
+    ),
+    Operation(
+        name="AbortMultipartUpload", method="DELETE", on="object", handler=abort_upload,
+        query={"uploadId": ""},
+    ),
+    Operation(
+        name="ListParts", method="GET", on="object", handler=list_parts, query={"uploadId": ""},
+        action="s3:ListMultipartUploadParts",
+    ),
+    Operation(
+        name="ListMultipartUploads", method="GET", on="bucket", handler=list_uploads,
+        query={"uploads": ""}, action="s3:ListBucketMultipartUploads",
+    ),
+)  # fmt: skip
