@@ -39,7 +39,7 @@ class Wire:
 def tell(story: Callable[[Channel, Wire], Awaitable[None]], wire: Wire | None = None) -> None:
     async def whole() -> None:
         over = wire or Wire()
-        channel = Channel(Room(), ("sftp",), lambda _: None)
+        channel = Channel(Room(), ("sftp",))
         channel.connection_made(over)
         await story(channel, over)
 
@@ -97,6 +97,16 @@ def test_what_comes_is_given_in_its_order() -> None:
 
         events = [await channel.next_event() for _ in range(4)]
         assert events == [b"a", Signal("INT"), Eof(), None]
+
+    tell(story)
+
+
+def test_signals_that_there_are_not_are_let_be() -> None:
+    async def story(channel: Channel, wire: Wire) -> None:
+        for name in ("INFO@openssh.com", "KILL9", "STOP", "USR1"):
+            channel.signal_received(name)
+
+        assert await channel.next_event() == Signal("USR1")
 
     tell(story)
 

@@ -11,7 +11,7 @@ from skerry.ssh.pipe import Room
 
 
 def channel(command: str | None) -> Channel:
-    made = Channel(Room(), (), lambda _: None)
+    made = Channel(Room(), ())
     if command is not None:
         made.exec_requested(command)
     return made

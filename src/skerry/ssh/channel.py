@@ -3,8 +3,9 @@
 What serves it is not known here. asyncssh calls the methods after `exit`.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,7 +16,9 @@ from skerry.ssh.pipe import Lost, Pipe, Resize, Room, Signal
 
 _ROWS, _COLUMNS, _SIZE_MAX = 24, 80, 10_000
 # Of what is taken of the guest's environment: there are a dozen such variables, all short.
-_VARIABLES_MAX, _NAME_BYTES_MAX, _VALUE_BYTES_MAX = 32, 64, 256
+VARIABLES_MAX, _NAME_BYTES_MAX, _VALUE_BYTES_MAX = 32, 64, 256
+# Those of RFC 4254, section 6.10, and of OpenSSH, that mean something here. Others are let be.
+_SIGNALS = frozenset(("INT", "TERM", "HUP", "KILL", "QUIT", "USR1", "USR2"))
 COMMAND_BYTES_MAX = 131_071  # what the kernel lets a program have as one argument
 FAILED = 255  # as ssh itself says that it was not the command that failed
 
@@ -52,14 +55,12 @@ class Terminal:
 
 
 class Channel(Pipe, asyncssh.SSHServerSession[bytes]):
-    """One session channel. begin: called once it is known what is wished for."""
+    """One session channel."""
 
-    def __init__(
-        self, room: Room, subsystems: tuple[str, ...], begin: Callable[["Channel"], None]
-    ) -> None:
+    def __init__(self, room: Room, subsystems: tuple[str, ...]) -> None:
         super().__init__(room)
         self._subsystems = subsystems
-        self._begin = begin
+        self._begun = asyncio.Event()
         self.wish: Wish = Shell()
         self.terminal: Terminal | None = None
 
@@ -67,11 +68,16 @@ class Channel(Pipe, asyncssh.SSHServerSession[bytes]):
     def environment(self) -> Mapping[str, str]:
         """What the guest set of LANG and LC_*, and TERM if there is a terminal; nothing else."""
         given: Mapping[bytes, bytes] = self.channel.get_environment_bytes()
-        taken = [(name, value) for name, value in given.items() if _is_taken(name, value)]
-        found = {name.decode(): value.decode() for name, value in taken[:_VARIABLES_MAX]}
+        taken = [(name, value) for name, value in given.items() if is_taken(name, value)]
+        found = {name.decode(): value.decode() for name, value in taken[:VARIABLES_MAX]}
         if self.terminal is not None and self.terminal.kind.isprintable() and self.terminal.kind:
             found["TERM"] = self.terminal.kind[:64]
         return found
+
+    async def has_begun(self) -> bool:
+        """Wait until it is known what is wished for; False if the channel is lost first."""
+        await self._begun.wait()
+        return not self.lost.is_set()
 
     async def complain(self, message: str) -> None:
         """Say something about it on stderr. Raises Lost."""
@@ -112,8 +118,9 @@ class Channel(Pipe, asyncssh.SSHServerSession[bytes]):
             self.put(Resize(_bounded(height, _ROWS), _bounded(width, _COLUMNS)))
 
     def signal_received(self, signal: str) -> None:
-        """Pass it on."""
-        self.put(Signal(signal))
+        """Pass it on, if there is such a one."""
+        if signal in _SIGNALS:
+            self.put(Signal(signal))
 
     def shell_requested(self) -> bool:
         """Agree."""
@@ -132,10 +139,16 @@ class Channel(Pipe, asyncssh.SSHServerSession[bytes]):
 
     def session_started(self) -> None:
         """Begin."""
-        self._begin(self)
+        self._begun.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell everybody who waits."""
+        super().connection_lost(exc)
+        self._begun.set()
 
 
-def _is_taken(name: bytes, value: bytes) -> bool:
+def is_taken(name: bytes, value: bytes) -> bool:
+    """Return whether a variable of the guest's environment says how to show text, and is short."""
     return (
         (name == b"LANG" or name.startswith(b"LC_"))
         and len(name) <= _NAME_BYTES_MAX

@@ -1,40 +1,31 @@
-"""One connection: who it is from, and what it may open.
+"""A guest: who is on a connection, and what they may open.
 
-asyncssh calls nearly everything here. Its own connection class is used for what its options have
-no word for: how many wrong keys are too many, that a guest who reads nothing must not fill our
-memory, that there are no configuration files to read again at each login, and that OpenSSH's client
-holds its next small packet back until the last one is acknowledged.
+asyncssh calls nearly everything here. How the connection itself is kept in bounds is not known.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.constants import (
-    DISC_NO_MORE_AUTH_METHODS_AVAILABLE,
-    OPEN_ADMINISTRATIVELY_PROHIBITED,
-    OPEN_RESOURCE_SHORTAGE,
-)
+from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_RESOURCE_SHORTAGE
 
 from skerry.base import Invalid, SkerryError, box_name
 from skerry.ssh import box_channel, control_channel, tunnels
 from skerry.ssh.admission import Admission
 from skerry.ssh.agent import Agent
-from skerry.ssh.channel import Channel
+from skerry.ssh.channel import FAILED, Channel
+from skerry.ssh.connection import Connection
 from skerry.ssh.control_channel import ControlPlane
-from skerry.ssh.pipe import Lost, Room
+from skerry.ssh.pipe import Lost
 from skerry.ssh.rights import Keys
 from skerry.ssh.tunnels import Tunnel
 
 CONTROL = "skerry"
 _CHANNELS_MAX = 64  # of one connection
-_REFUSALS_MAX = 12  # people have several keys in their agents; sshd allows 6
 _KEYS_TRIED_MAX = 24
-_SMALL_BYTES = 1024
-_TCP, _QUICK_ACK = 6, 12  # the kernel's IPPROTO_TCP and TCP_QUICKACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,60 +38,6 @@ class Door:
     start: Callable[[Coroutine[Any, Any, None]], None]
     say: Callable[[str], None]
     guests: "set[Guest]" = field(default_factory=set)
-
-
-class Connection(asyncssh.SSHServerConnection):
-    """A connection of asyncssh from address that knows when it has had enough.
-
-    set_option: that of its socket.
-    """
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        options: asyncssh.SSHServerConnectionOptions,
-        address: str,
-        set_option: Callable[[int, int, int], None],
-    ) -> None:
-        super().__init__(loop, options)
-        self.address = address
-        self._set_option = set_option
-        self.room = Room()
-        self._refusals = 0
-
-    async def reload_config(self) -> None:
-        """Read nothing: it would cost each login a thread, and each connection its own options."""
-
-    def data_received(self, data: bytes, datatype: asyncssh.DataType = None) -> None:
-        """Take in what came, and acknowledge it at once if the client may wait for that.
-
-        Else the kernel would wait 40 ms for something of ours to send along, twice in each login.
-        """
-        super().data_received(data, datatype)
-        if len(data) < _SMALL_BYTES:
-            with contextlib.suppress(OSError):  # it is closed
-                self._set_option(_TCP, _QUICK_ACK, 1)
-
-    def pause_writing(self) -> None:
-        """Hold all channels back: the client does not read what its windows would allow."""
-        self.room.close()
-
-    def resume_writing(self) -> None:
-        """Let them go on."""
-        self.room.open()
-
-    def connection_lost(self, exc: Exception | None = None) -> None:
-        """Let them go on, to notice."""
-        self.room.open()
-        super().connection_lost(exc)
-
-    def send_userauth_failure(self, partial_success: bool) -> None:  # noqa: FBT001 - its signature
-        """Say no; once too often, hang up."""
-        self._refusals += 1
-        if self._refusals > _REFUSALS_MAX:
-            self.disconnect(DISC_NO_MORE_AUTH_METHODS_AVAILABLE, "Too many keys were tried")
-            return
-        super().send_userauth_failure(partial_success)
 
 
 class Guest(asyncssh.SSHServer):
@@ -189,7 +126,9 @@ class Guest(asyncssh.SSHServer):
         """Let it open a shell, a command or a subsystem."""
         self._check_room()
         subsystems = () if self._user == CONTROL else box_channel.SUBSYSTEMS
-        return Channel(self._here.room, subsystems, self._begin)
+        channel = Channel(self._here.room, subsystems)
+        self._start(self._attend(channel))
+        return channel
 
     def connection_requested(
         self,
@@ -197,14 +136,19 @@ class Guest(asyncssh.SSHServer):
         dest_port: int,
         orig_host: str,  # noqa: ARG002 - its signature
         orig_port: int,  # noqa: ARG002 - its signature
-    ) -> Coroutine[Any, Any, Tunnel]:
+    ) -> Awaitable[Tunnel]:
         """Let it connect to something, as the box sees that."""
         self._check_room()
         if self._user == CONTROL or self._wrong_name():
             raise asyncssh.ChannelOpenError(
                 OPEN_ADMINISTRATIVELY_PROHIBITED, "Only boxes have ports: ssh -L ... BOX@"
             )
-        return self._tunnel(dest_host, dest_port)
+        opened: asyncio.Future[Tunnel] = asyncio.get_running_loop().create_future()
+        target, room = (dest_host, dest_port), self._here.room
+        self._start(
+            tunnels.carry(self._door.keys, self._public_key, self._user, target, room, opened)
+        )
+        return opened
 
     def _check_room(self) -> None:
         if self._channels >= _CHANNELS_MAX:
@@ -212,18 +156,17 @@ class Guest(asyncssh.SSHServer):
                 OPEN_RESOURCE_SHORTAGE, f"A connection has {_CHANNELS_MAX} channels."
             )
 
-    async def _tunnel(self, host: str, port: int) -> Tunnel:
-        opened: asyncio.Future[Tunnel] = asyncio.get_running_loop().create_future()
-        carrying = tunnels.carry(
-            self._door.keys, self._public_key, self._user, (host, port), self._here.room, opened
-        )
-        self._start(carrying)
-        return await opened
-
-    def _begin(self, channel: Channel) -> None:
-        self._start(self._serve(channel))
+    async def _attend(self, channel: Channel) -> None:
+        """Serve channel, if it is ever said what for, until both sides are through with it."""
+        if await channel.has_begun():
+            try:
+                await self._serve(channel)
+            finally:
+                channel.exit(FAILED)  # if it was not told how it ended, that was a mistake of ours
+        await channel.lost.wait()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        # At once, not when it is begun: the next to ask for room may stand in the same packet.
         self._channels += 1
         self._door.start(self._counted(work))
 
@@ -248,7 +191,7 @@ class Guest(asyncssh.SSHServer):
         keys, public_key, box = self._door.keys, self._public_key, self._user
         async with contextlib.AsyncExitStack() as stack:
             path = None
-            if self._here.get_agent_path() is not None:
+            if self._here.offers_agent:
                 self._agent = self._agent or Agent(self._here)
                 try:
                     path = await stack.enter_async_context(self._agent.use(keys, public_key, box))

@@ -7,7 +7,6 @@ import functools
 import os
 import signal
 import socket
-import sys
 import traceback
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
@@ -20,8 +19,9 @@ from skerry.base import SkerryError
 from skerry.host.daemon import prepare_process
 from skerry.host.listener import listen_tcp
 from skerry.ssh.admission import Admission
+from skerry.ssh.connection import Connection
 from skerry.ssh.control_channel import ControlPlane
-from skerry.ssh.guest import Connection, Door, Guest
+from skerry.ssh.guest import Door, Guest
 from skerry.ssh.host_key import host_key
 from skerry.ssh.rights import Keys
 
@@ -77,11 +77,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _say(text: str) -> None:
-    # Kept by a daemon, stderr is a file, which strangers must not fill the disk with.
+    # Kept by a daemon, stderr is a file, which strangers must not fill the disk with. On a disk that
+    # is full a line is lost, not the guest that it is about.
     with contextlib.suppress(OSError):
         if os.fstat(_STDERR).st_size > _LOG_BYTES_MAX:
             os.ftruncate(_STDERR, 0)
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - the log, which stderr is
+    with contextlib.suppress(OSError):
+        os.write(_STDERR, f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _prepared(directory: Path) -> tuple[asyncssh.SSHKey, Path]:
@@ -118,29 +120,9 @@ async def _serve(asked: argparse.Namespace) -> None:
             say=_say,
         )
         options = options_of(door, key)
-
-        async def accept() -> None:
-            while True:
-                try:
-                    stream, peer = await loop.sock_accept(listener)
-                except OSError:  # of this one connection, or no descriptors are left
-                    await asyncio.sleep(_PAUSE_S)
-                    continue
-                if not door.admission.enter(peer[0]):
-                    stream.close()
-                    continue
-                try:
-                    await loop.connect_accepted_socket(
-                        functools.partial(Connection, loop, options, peer[0], stream.setsockopt),
-                        stream,
-                    )
-                except OSError:  # it has gone already
-                    door.admission.recognise(peer[0])
-                    door.admission.leave()
-
         host, port = listener.getsockname()[:2]
         _say(f"skerry.ssh is ready: {host}:{port}, {key.get_fingerprint()}")
-        accepting = asyncio.create_task(accept())
+        accepting = asyncio.create_task(_accept(door, listener, options))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([accepting, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in (accepting, stopping):
@@ -148,6 +130,31 @@ async def _serve(asked: argparse.Namespace) -> None:
         listener.close()
         for guest in tuple(door.guests):
             guest.hang_up()
+        if accepting.done() and not accepting.cancelled():
+            accepting.result()  # why nobody else was let in
+
+
+async def _accept(
+    door: Door, listener: socket.socket, options: asyncssh.SSHServerConnectionOptions
+) -> None:
+    """Let in who comes, as far as there is room."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            stream, peer = await loop.sock_accept(listener)
+        except OSError:  # of this one connection, or no descriptors are left
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        if not door.admission.enter(peer[0]):
+            stream.close()
+            continue
+        try:
+            await loop.connect_accepted_socket(
+                functools.partial(Connection, loop, options, peer[0], stream.setsockopt), stream
+            )
+        except OSError:  # it has gone already
+            door.admission.recognise(peer[0])
+            door.admission.leave()
 
 
 @contextlib.asynccontextmanager

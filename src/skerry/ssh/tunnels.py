@@ -87,6 +87,7 @@ async def carry(
             opened.set_result(tunnel)
             await tunnel.made.wait()
             await _relay(tunnel, far)
+        await tunnel.lost.wait()  # until then it has a place among the connection's channels
     except SkerryError as error:
         if not opened.done():
             text = error.message
