@@ -30,6 +30,8 @@ def test_every_command_is_one() -> None:
         (["list", "--url", "http://10.0.0.1"], 2, "not for here"),
         (["--data=/var/lib/skerry", "list"], 2, "not for here"),
         (["list", "--token=x"], 2, "not for here"),
+        (["--", "list", "--token=x"], 2, "not for here"),
+        (["service", "--", "create", "dev", "web", "--url=http://10.0.0.1"], 2, "not for here"),
     ],
 )
 def test_what_is_refused_before_anything_is_given_up(

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,18 @@ def lives(door: Door) -> bool:
     if lock is not None:
         os.close(lock)
     return lock is None
+
+
+def test_who_comes_before_a_door_lets_in_waits_for_it(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = probe.getsockname()
+    door = replace(a_door(tmp_path), listen=f"127.0.0.1:{address[1]}")
+
+    async def knock(_seen: Seen) -> None:
+        socket.create_connection(address, timeout=20).close()
+
+    kept(door, knock)
 
 
 async def nothing(_seen: Seen) -> None:

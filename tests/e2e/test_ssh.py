@@ -420,6 +420,17 @@ def test_a_crowd_that_does_not_log_in_keeps_nobody_out_for_long(door: Door) -> N
         pass
 
 
+def test_crowds_from_several_addresses_keep_nobody_out(door: Door) -> None:
+    with contextlib.ExitStack() as crowds:
+        for number in range(120):
+            came_from = (f"127.0.1.{number % 4}", 0)
+            there = ("127.0.0.1", door.port)
+            stream = socket.create_connection(there, timeout=20, source_address=came_from)
+            heard_from(crowds.enter_context(stream))
+
+        assert door.run("skerry", "version").returncode == 0
+
+
 def heard_from(stream: socket.socket) -> bytes:
     """Return the first that is said, b"" if it was closed."""
     with contextlib.suppress(ConnectionError):

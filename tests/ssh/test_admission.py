@@ -17,6 +17,19 @@ def test_no_address_takes_all_the_room() -> None:
     assert not door.enter("10.0.0.3")
 
 
+def test_one_of_the_most_from_one_place_makes_way() -> None:
+    door = admission()
+    for address in ("10.0.0.1", "10.0.0.2", "10.0.0.2"):
+        door.enter(address)
+    assert door.crowd() is None
+
+    door.enter("10.0.0.3")
+    assert door.crowd() == "10.0.0.2"
+    door.recognise("10.0.0.2")
+    door.enter("10.0.0.4")
+    assert door.crowd() == "10.0.0.1"
+
+
 def test_who_is_recognised_makes_room_for_strangers() -> None:
     door = admission()
     for _ in range(6):

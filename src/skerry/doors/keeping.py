@@ -18,6 +18,7 @@ from skerry.host.companion import Companion
 from skerry.host.listener import listen_tcp
 
 _END_S_MAX = 12.0  # a little more than doors give to what is under way
+_WAITING_CONNECTIONS = 256  # that the kernel keeps until a door takes them
 _RESTART_S = (0.05, 5.0)
 _STEADY_S = 1.0  # who lived for so long does not die of how it was started
 # A peer that is gone without a word is found within three minutes.
@@ -92,7 +93,10 @@ async def keep(door: Door, watcher: Watcher) -> None:
             began_s = clock()
             if running is None:
                 # Kept here too: while a door is replaced, who comes waits and loses nothing.
-                public = public or listen_tcp(door.listen, door.flag, _TCP_OPTIONS)
+                # Listening from now on: before the door itself is ready too.
+                if public is None:
+                    public = listen_tcp(door.listen, door.flag, _TCP_OPTIONS)
+                    public.listen(_WAITING_CONNECTIONS)
                 running = _start(door, public)
             if not is_ready:
                 await watcher.arrival(running)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Admission:
     """Counts of connections: all that are open, and those without a login, by where they are from.
 
-    Strangers have room of their own, so that however many come, who has a key still gets in unless
-    all of it is taken; and no address can take it all.
+    Strangers have room of their own, so that however many come, who has a key still gets in; no
+    address can take it all, and where several do together, one of theirs makes way for the next.
     """
 
     connections_max: int
@@ -39,6 +39,15 @@ class Admission:
         self.strangers[origin] -= 1
         if not self.strangers[origin]:
             del self.strangers[origin]
+
+    def crowd(self) -> str | None:
+        """Return the origin of which one stranger must make way, None while there is room.
+
+        That of the most; of several, the one that has been there for longest.
+        """
+        if self.strangers.total() < self.strangers_max:
+            return None
+        return max(self.strangers, key=self.strangers.__getitem__)
 
     def leave(self) -> None:
         """Forget one who was recognised."""

@@ -14,7 +14,7 @@ from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_RESOURCE_S
 
 from skerry.base import Invalid, SkerryError, box_name
 from skerry.ssh import box_channel, control_channel, tunnels
-from skerry.ssh.admission import Admission
+from skerry.ssh.admission import Admission, origin_of
 from skerry.ssh.agent import Agent
 from skerry.ssh.channel import FAILED, Channel
 from skerry.ssh.connection import Connection
@@ -30,14 +30,27 @@ _KEYS_TRIED_MAX = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What all guests share. start: runs a channel's work to its end. say: writes the log."""
+    """What all guests share. start: runs a channel's work to its end. say: writes the log.
+
+    guests: those who are here, in the order in which they came.
+    """
 
     keys: Keys
     plane: ControlPlane
     admission: Admission
     start: Callable[[Coroutine[Any, Any, None]], None]
     say: Callable[[str], None]
-    guests: "set[Guest]" = field(default_factory=set)
+    guests: "dict[Guest, None]" = field(default_factory=dict["Guest", None])
+
+    def make_room(self) -> bool:
+        """Hang up on a stranger if there is no room for another; return whether that was so."""
+        crowd = self.admission.crowd()
+        if crowd is None:
+            return False
+        stranger = next((each for each in self.guests if each.is_stranger_from(crowd)), None)
+        if stranger is not None:  # else it is counted already, but not here yet
+            stranger.hang_up()
+        return stranger is not None
 
 
 class Guest(asyncssh.SSHServer):
@@ -60,11 +73,11 @@ class Guest(asyncssh.SSHServer):
         """Begin."""
         assert isinstance(conn, Connection), "the door makes no others"
         self._connection = conn
-        self._door.guests.add(self)
+        self._door.guests[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - its signature
         """End."""
-        self._door.guests.discard(self)
+        self._door.guests.pop(self, None)
         if self._is_known:
             self._say("left")
         else:
@@ -73,6 +86,10 @@ class Guest(asyncssh.SSHServer):
             if self._user:
                 self._say("was not let in")
         self._door.admission.leave()
+
+    def is_stranger_from(self, origin: str) -> bool:
+        """Return whether it comes from there and has not logged in."""
+        return not self._is_known and origin_of(self._here.address) == origin
 
     def hang_up(self) -> None:
         """Close the connection."""

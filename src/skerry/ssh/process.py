@@ -155,6 +155,8 @@ async def _accept(
         except OSError:  # it has gone already
             door.admission.recognise(peer[0])
             door.admission.leave()
+        if door.make_room():
+            await asyncio.sleep(0)  # asyncssh says that one is gone when the loop comes round
 
 
 @contextlib.asynccontextmanager
