@@ -94,7 +94,7 @@ async def serving(folder: Path) -> AsyncGenerator[Site]:
             objects=objects, router=router(),
             keys={ACCESS: Key(access_key=ACCESS, secret=SECRET, account="root")},
             region="us-east-1", domain="s3.test", now_s=lambda: NOW_S,
-            may=lambda identity, operation, bucket: may(objects, identity, operation, bucket),
+            may=lambda identity, action, bucket: may(objects, identity, action, bucket),
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0))
         port, stop, up = listener.getsockname()[1], asyncio.Event(), asyncio.Event()

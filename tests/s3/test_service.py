@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skerry.objects import buckets
+from skerry.s3.access import ANONYMOUS
+from skerry.testing.object_disk import SimulatedDisk
 from tests.s3.site import Site, parsed, request, tell
 
 DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
@@ -214,3 +217,47 @@ def test_noise_never_ends_in_a_mistake_of_ours(
         assert said.getvalue() == ""
 
     tell(tmp_path_factory.mktemp("s3"), story)
+
+
+def test_everybody_copies_only_what_everybody_may_read(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        await buckets.make(site.objects, "pub", "root")
+        await buckets.put_setting(site.objects, "pub", ANONYMOUS, b"public")
+        for bucket in ("bkt", "pub"):
+            await site.call("PUT", f"/{bucket}/k", b"x")
+        for source, status in ((b"bkt", b"403"), (b"pub", b"200")):
+            said = await site.raw(
+                b"PUT /pub/copy HTTP/1.1\r\nHost: x\r\nx-amz-copy-source: /%b/k\r\n"
+                b"Content-Length: 0\r\n\r\n" % source
+            )
+            assert said.startswith(b"HTTP/1.1 " + status)
+
+    tell(tmp_path, story)
+
+
+def test_keys_that_xml_cannot_hold_are_listed_as_aws_does(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        assert (await site.call("PUT", "/bkt/a%01%26b")).status == 200
+        assert b"<Key>a&#x1;&amp;b</Key>" in (await site.call("GET", "/bkt")).body
+        encoded = await site.call("GET", "/bkt?encoding-type=url")
+        assert b"<Key>a%01%26b</Key>" in encoded.body
+
+    tell(tmp_path, story)
+
+
+def test_an_answer_whose_bytes_have_changed_breaks_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story(site: Site) -> None:
+        await site.call("PUT", "/bkt/k", b"x" * (3 << 20))
+        disk = site.objects.disk
+        assert isinstance(disk, SimulatedDisk)
+        (file,) = disk.kept
+        disk.kept[file] = disk.kept[file][: 5 << 19] + b"y" + disk.kept[file][(5 << 19) + 1 :]
+
+        with contextlib.suppress(ConnectionError):
+            said = await site.raw(request("GET", "/bkt/k"))
+            assert len(said) < 3 << 20
+
+    tell(tmp_path, story)
+    assert "data_changed" in capsys.readouterr().err

@@ -32,37 +32,30 @@ def page(
     found = Page()
     if limit == 0:
         return found
-    begin, end = prefix.encode(), _following(prefix.encode())
-    at = begin
-    if after:
-        is_prefix = bool(delimiter) and after.endswith(delimiter) and after.startswith(prefix)
-        skipped = _following(after.encode()) if is_prefix else after.encode() + b"\0"
-        if skipped is None:
-            return found
-        at = max(begin, skipped)
+    at, end = _behind(after, prefix, delimiter), _following(prefix.encode())
+    if at is None:
+        return found
     count, last = 0, ""
     while True:
-        is_through = True
-        for version in store.objects_from(
-            objects.reader, bucket.number, at, end, limit - count + 1
-        ):
+        rows = store.objects_from(objects.reader, bucket.number, at, end, limit - count + 1)
+        for version in rows:
             if count == limit:
                 found.next = last
                 return found
+            count += 1
             common = _common(version.key, prefix, delimiter)
-            if common is None:
-                found.versions.append(version)
-                count, last = count + 1, version.key
-                continue
-            found.prefixes.append(common)
-            count, last = count + 1, common
-            following = _following(common.encode())
-            if following is None or (end is not None and following >= end):
-                return found
-            at, is_through = following, False
-            break
-        if is_through:
+            if common is not None:
+                found.prefixes.append(common)
+                last = common
+                break
+            found.versions.append(version)
+            last = version.key
+        else:
             return found
+        following = _following(last.encode())
+        if following is None:
+            return found
+        at = following
 
 
 @dataclass(slots=True)
@@ -90,36 +83,34 @@ def version_page(
     found = VersionPage()
     if limit == 0:
         return found
-    begin, end = prefix.encode(), _following(prefix.encode())
     key, version_id = after
     passed = sequence_of_row(objects, bucket, key, version_id) if version_id else None
-    at = begin
-    if key:
-        is_prefix = bool(delimiter) and key.endswith(delimiter) and key.startswith(prefix)
-        skipped = _following(key.encode()) if is_prefix else key.encode() + b"\0"
-        if passed is not None:
-            skipped = key.encode()
-        if skipped is None:
-            return found
-        at = max(begin, skipped)
+    at, end = _behind(key, prefix, delimiter), _following(prefix.encode())
+    if passed is not None:
+        at = max(prefix.encode(), key.encode())
+    if at is None:
+        return found
     last = after
-    rows = store.versions_from(objects.reader, bucket.number, at, end)
-    for version, is_current in rows:
-        if passed is not None and version.key == key and version.sequence >= passed:
-            continue
-        common = _common(version.key, prefix, delimiter)
-        if common is not None and found.prefixes and found.prefixes[-1] == common:
-            continue
-        if len(found.versions) + len(found.prefixes) == limit:
-            found.next = last
-            return found
-        if common is None:
+    while True:
+        for version, is_current in store.versions_from(objects.reader, bucket.number, at, end):
+            if passed is not None and version.key == key and version.sequence >= passed:
+                continue
+            if len(found.versions) + len(found.prefixes) == limit:
+                found.next = last
+                return found
+            common = _common(version.key, prefix, delimiter)
+            if common is not None:
+                found.prefixes.append(common)
+                last = (common, "")
+                break
             found.versions.append((version, is_current))
             last = (version.key, version.version_id)
         else:
-            found.prefixes.append(common)
-            last = (common, "")
-    return found
+            return found
+        following = _following(found.prefixes[-1].encode())
+        if following is None:
+            return found
+        at = following
 
 
 def sequence_of_row(objects: Objects, bucket: Bucket, key: str, version_id: str) -> int | None:
@@ -128,6 +119,16 @@ def sequence_of_row(objects: Objects, bucket: Bucket, key: str, version_id: str)
     if row is not None:
         return row.version.sequence
     return sequence_of(version_id) or None
+
+
+def _behind(after: str, prefix: str, delimiter: str) -> bytes | None:
+    """Return where a listing goes on after a key or common prefix, None if nothing can follow."""
+    if not after:
+        return prefix.encode()
+    if delimiter and after.endswith(delimiter) and after.startswith(prefix):
+        following = _following(after.encode())
+        return None if following is None else max(prefix.encode(), following)
+    return max(prefix.encode(), after.encode() + b"\0")
 
 
 def _common(key: str, prefix: str, delimiter: str) -> str | None:

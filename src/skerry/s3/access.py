@@ -3,7 +3,6 @@
 from skerry.base import NotFound
 from skerry.objects import Objects, buckets
 from skerry.s3.call import Identity
-from skerry.s3.router import Operation
 
 ANONYMOUS = "anonymous"
 """The setting of a bucket that says what everybody may do with it."""
@@ -13,8 +12,11 @@ _WRITES = frozenset({"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipar
 _ALLOWED = {b"public": _READS | _WRITES, b"download": _READS, b"upload": _WRITES}
 
 
-def may(objects: Objects, identity: Identity, operation: Operation, bucket: str) -> bool:
-    """Tell whether somebody may do something with a bucket, or with all of them."""
+def may(objects: Objects, identity: Identity, action: str, bucket: str) -> bool:
+    """Tell whether somebody may do something with a bucket, or with all of them.
+
+    action: as policies name it, such as s3:GetObject.
+    """
     if not identity.is_anonymous:
         return True
     if not bucket:
@@ -23,4 +25,4 @@ def may(objects: Objects, identity: Identity, operation: Operation, bucket: str)
         setting = buckets.find(objects, bucket).settings.get(ANONYMOUS, b"")
     except NotFound:
         return False
-    return operation.allowed_by in _ALLOWED.get(setting, frozenset())
+    return action in _ALLOWED.get(setting, frozenset())

@@ -12,7 +12,7 @@ from skerry.objects import buckets
 from skerry.s3.connection import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from skerry.objects import Objects
     from skerry.objects.model import Bucket
@@ -41,7 +41,8 @@ class Identity:
 class Call:
     """One call. bucket, key: empty where there is none. query: decoded, the first of each name.
 
-    claim and secret: by which it was signed, None and empty where it was not.
+    claim and secret: by which it was signed, None and empty where it was not. may: tells whether
+    somebody may do an action with a bucket.
     """
 
     objects: Objects
@@ -54,6 +55,7 @@ class Call:
     secret: str
     region: str
     request_id: str
+    may: Callable[[Identity, str, str], bool]
 
     def header(self, name: str) -> str | None:
         """Return a header, by its name in lower case."""

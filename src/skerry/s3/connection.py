@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections import deque
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import httptools
 
-from skerry.base import Invalid
+from skerry.base import Invalid, SkerryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _HEAD_BYTES_MAX = 64 << 10
 _HEADERS_MAX = 128
-_HIGH_BYTES, _LOW_BYTES = 4 << 20, 1 << 20  # of a body that wait to be read
+_HIGH_BYTES, _LOW_BYTES = 1 << 20, 256 << 10  # of a body that wait to be read
 _WRITE_BYTES = 4 << 20  # of an answer that wait to be sent
 _PIPELINED_MAX = 16
 _DRAIN_BYTES_MAX = 1 << 20  # of a body that nobody wants, to keep the connection
@@ -308,6 +309,9 @@ class Connection(asyncio.Protocol):
                 if not keeps:
                     self._transport.close()
                     return
+        except SkerryError as error:  # in the middle of an answer, which breaks off
+            print(f"skerry s3: {error.code}: {error.message}", file=sys.stderr, flush=True)  # noqa: T201
+            self._transport.abort()
         except BaseException:
             self._transport.abort()
             raise

@@ -107,7 +107,7 @@ def error_body(code: str, message: str, resource: str, request_id: str) -> bytes
 
 
 def xml_text(text: str) -> str:
-    """Return text as it stands in XML; what XML cannot hold is left out."""
-    return escape(
-        "".join(c for c in text if c >= " " or c in "\t\n\r") if not text.isprintable() else text
-    )
+    """Return text as it stands in XML: control characters as AWS writes them, though XML has none."""
+    if text.isprintable():
+        return escape(text)
+    return "".join(f"&#x{ord(each):x};" if each < " " else escape(each) for each in text)

@@ -9,7 +9,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
-from skerry.base import Conflict, Invalid, NotFound
+from skerry.base import Conflict, Denied, Invalid, NotFound
 from skerry.objects import buckets, reading, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
@@ -399,7 +399,10 @@ def _delete_condition(call: Call) -> Condition:
 
 
 def source_of(call: Call) -> tuple[str, str, str | None]:
-    """Return bucket, key and version of the source of a copy. Raises Invalid(bad_copy_source)."""
+    """Return bucket, key and version of the source of a copy, which may be read.
+
+    Raises Invalid(bad_copy_source), Denied(access_denied).
+    """
     text = call.header("x-amz-copy-source") or ""
     path, _, query = text.partition("?")
     try:
@@ -411,6 +414,8 @@ def source_of(call: Call) -> tuple[str, str, str | None]:
     version_id = query.removeprefix("versionId=") if query.startswith("versionId=") else None
     if not bucket or not key:
         raise Invalid("bad_copy_source", "x-amz-copy-source is BUCKET/KEY, encoded.")
+    if not call.may(call.identity, "s3:GetObject", bucket):
+        raise Denied("access_denied", "This access key may not read the source.")
     return bucket, key, version_id
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from skerry.s3.connection import Serve
 
-_CONNECTIONS_MAX = 4096
+_CONNECTIONS_MAX = 1024  # each may have a few MiB under way
 _BACKLOG = 1024
 _TICK_S = 1.0
 _END_S_MAX = 5.0

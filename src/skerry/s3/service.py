@@ -13,7 +13,7 @@ from skerry.objects import Objects
 from skerry.s3.call import Call, Identity
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
-from skerry.s3.router import On, Operation, Router
+from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
@@ -39,7 +39,7 @@ class Service:
     region: str
     domain: str
     now_s: Callable[[], int]
-    may: Callable[[Identity, Operation, str], bool]
+    may: Callable[[Identity, str, str], bool]
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
@@ -69,12 +69,12 @@ class Service:
             query.setdefault(each, value)
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
-        if not self.may(identity, operation, bucket):
+        if not self.may(identity, operation.allowed_by, bucket):
             raise Denied("access_denied", f"This access key may not {operation.allowed_by}.")
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
             identity=identity, claim=claim, secret=key.secret if key else "", region=self.region,
-            request_id=request_id,
+            request_id=request_id, may=self.may,
         )  # fmt: skip
         assert operation.handler is not None, "the router finds none without"
         return await operation.handler(call)

@@ -1,0 +1,66 @@
+"""Pages of a listing, against what a plain loop over all keys finds."""
+
+import asyncio
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from skerry.objects import buckets, listing
+from tests.objects.place import Ground, put
+
+letters = st.text("a/-ü", min_size=1, max_size=4)
+
+
+def expected(keys: list[str], prefix: str, delimiter: str) -> list[str]:
+    """Return what is told of keys, in order, prefixes among them."""
+    told: list[str] = []
+    for key in sorted(keys, key=str.encode):
+        if not key.startswith(prefix):
+            continue
+        at = key.find(delimiter, len(prefix)) if delimiter else -1
+        each = key if at < 0 else key[: at + len(delimiter)]
+        if each not in told:
+            told.append(each)
+    return told
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(letters, unique=True, max_size=12), st.sampled_from(["", "a", "a/", "ü"]),
+    st.sampled_from(["", "/", "-", "a/"]), st.integers(1, 4),
+)  # fmt: skip
+def test_pages_tell_each_key_or_prefix_once_and_in_order(
+    keys: list[str], prefix: str, delimiter: str, limit: int
+) -> None:
+    async def story(folder: str) -> tuple[list[str], list[str]]:
+        async with Ground(Path(folder)).open() as objects:
+            bucket = await buckets.make(objects, "bkt", "me")
+            for key in keys:
+                await put(objects, key, b"")
+            told, after = list[str](), ""
+            while True:
+                page = listing.page(
+                    objects, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
+                )
+                both = [*page.prefixes, *(version.key for version in page.versions)]
+                assert len(both) <= limit
+                told += sorted(both, key=str.encode)
+                if page.next is None:
+                    break
+                after = page.next
+            versions, marks = list[str](), ("", "")
+            while True:
+                found = listing.version_page(
+                    objects, bucket, prefix=prefix, delimiter=delimiter, after=marks, limit=limit
+                )
+                both = [*found.prefixes, *(version.key for version, _ in found.versions)]
+                versions += sorted(both, key=str.encode)
+                if found.next is None:
+                    return told, versions
+                marks = found.next
+
+    with TemporaryDirectory() as folder:
+        told, versions = asyncio.run(story(folder))
+    assert told == versions == expected(keys, prefix, delimiter)
