@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from skerry.api.app import operations
+from skerry import client
+from skerry.api.app import SOCKETS, operations
+from skerry.api.edge import paths_of
 from skerry.api.routing import Operation
-from skerry.api.terminals import SOCKETS as TERMINALS
+from skerry.base import NotFound
 from tests.api.site import Answer, Site, parsed, tell
 
 FOREIGN = "dev"  # the administrator's
@@ -18,10 +20,10 @@ HEEDING = {
 }  # fmt: skip
 
 
-def path_to(path: str, box: str) -> str:
-    """Return a path of the table, with something in every place."""
+def paths_to(path: str, box: str) -> list[str]:
+    """Return where a path of the table is served, with something in every place."""
     parts = path.replace("{name}", box).split("/")
-    return "/v1" + "/".join("x" if part.startswith("{") else part for part in parts)
+    return paths_of("/".join("x" if part.startswith("{") else part for part in parts))
 
 
 async def new_token(site: Site, name: str, scope: str = "own") -> None:
@@ -40,9 +42,10 @@ async def new_box(site: Site, name: str, scope: str) -> dict[str, Any]:
     return answer.json()
 
 
-async def ask(site: Site, operation: Operation, box: str) -> Answer:
-    """Make a call as the agent."""
-    return await site.call(operation.method, path_to(operation.path, box), b"", scope="agent")
+async def ask(site: Site, operation: Operation, box: str) -> list[Answer]:
+    """Make a call as the agent, at every path that it has."""
+    paths = paths_to(operation.path, box)
+    return [await site.call(operation.method, path, b"", scope="agent") for path in paths]
 
 
 async def knock(site: Site, path: str, scope: str) -> Answer:
@@ -64,11 +67,11 @@ def test_every_call_on_a_foreign_box_is_as_if_there_were_none(tmp_path: Path) ->
         for operation in (each for each in operations() if "{name}" in each.path):
             missing = await ask(site, operation, nothing)
             for which in (FOREIGN, box_id):
-                answer = await ask(site, operation, which)
-                expected = 403 if operation.scope == "admin" else 404
-                assert answer.status == expected, operation.name
-                said = answer.body.replace(which.encode(), nothing.encode())
-                assert which == box_id or said == missing.body, operation.name
+                for answer, none in zip(await ask(site, operation, which), missing, strict=True):
+                    expected = 403 if operation.scope == "admin" else 404
+                    assert answer.status == expected, operation.name
+                    said = answer.body.replace(which.encode(), nothing.encode())
+                    assert which == box_id or said == none.body, operation.name
         assert site.context.find(FOREIGN).box_id == box_id
 
     tell(tmp_path, story)
@@ -79,13 +82,16 @@ def test_every_call_on_an_own_box_is_let_through(tmp_path: Path) -> None:
         await new_token(site, "agent")
         for number, operation in enumerate(e for e in operations() if "{name}" in e.path):
             box = await new_box(site, f"own-{number}", "agent")
-            for which in (box["id"], box["name"]):  # the last may be a destroy
-                answer = await ask(site, operation, which)
+            for which in (box["id"], box["name"]):
+                path = paths_to(operation.path, which)[0]
+                answer = await site.call(operation.method, path, scope="agent")
                 said: Any = answer.json() if b'"error"' in answer.body else {}
-                if answer.status == 204 and operation.method == "DELETE":
+                if operation.name == "destroy_box":
+                    assert answer.status == 204
                     break
                 assert said.get("error") != "box_not_found", (operation.name, said)
                 assert (answer.status == 403) == (operation.scope == "admin"), operation.name
+                assert box["id"] not in said.get("message", ""), "an error says the name"
             await site.call("DELETE", f"/v1/boxes/own-{number}?purge=true", scope="agent")
 
     tell(tmp_path, story)
@@ -97,9 +103,10 @@ def test_calls_about_no_box_are_refused_unless_they_heed_the_account(tmp_path: P
         table = [each for each in operations() if "{name}" not in each.path and each.scope]
         assert {each.name for each in table if each.heeds_account} == HEEDING
         for operation in table:
+            assert not operation.local or operation.scope == "admin"
             if not operation.heeds_account and not operation.local:
-                answer = await ask(site, operation, "")
-                assert (answer.status, answer.json()["error"]) == (403, "scope_missing")
+                for answer in await ask(site, operation, ""):
+                    assert (answer.status, answer.json()["error"]) == (403, "scope_missing")
 
     tell(tmp_path, story)
 
@@ -110,16 +117,41 @@ def test_a_name_in_a_path_is_always_that_of_a_box() -> None:
 
 
 def test_websockets_of_a_foreign_box_are_not_there(tmp_path: Path) -> None:
-    from skerry.api.app import _SOCKETS  # noqa: PLC0415
-
     async def story(site: Site) -> None:
         await new_token(site, "agent")
-        assert {*TERMINALS} < {*_SOCKETS}
-        for each in _SOCKETS:
+        for each in SOCKETS:
             assert each.path.startswith("/boxes/{name}")
             for which in (FOREIGN, site.context.find(FOREIGN).box_id):
-                answer = await knock(site, path_to(each.path, which), "agent")
-                assert (answer.status, answer.json()["error"]) == (404, "box_not_found")
+                for path in paths_to(each.path, which):
+                    answer = await knock(site, path, "agent")
+                    assert (answer.status, answer.json()["error"]) == (404, "box_not_found")
+
+    tell(tmp_path, story)
+
+
+def test_the_administrators_socket_confines_a_token_as_well(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        await new_token(site, "agent")
+        async with client.connect(f"unix:{site.socket_path}", site.tokens["agent"]) as cloud:
+            assert await cloud.boxes() == []
+            with pytest.raises(NotFound):
+                await cloud.box(FOREIGN).info()
+
+    tell(tmp_path, story)
+
+
+def test_an_image_does_not_tell_the_box_that_it_was_saved_from(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        await new_token(site, "agent")
+        await site.call("POST", f"/v1/boxes/{FOREIGN}/save", b'{"image": "kept"}')
+
+        told = {}
+        for scope in ("read", "agent"):
+            images = (await site.call("GET", "/v1/images", scope=scope)).json()
+            told[scope] = {image["name"]: image["source"] for image in images}
+
+        assert told["read"] == {"base": "recipe base", "kept": f"box {FOREIGN}"}
+        assert told["agent"] == {"base": "recipe", "kept": "box"}
 
     tell(tmp_path, story)
 

@@ -47,7 +47,7 @@ _OPERATIONS = (
     *keys.OPERATIONS,
     *control.OPERATIONS,
 )
-_SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS, *proxying.SOCKETS, *ports.SOCKETS)
+SOCKETS = (*terminals.SOCKETS, *watching.SOCKETS, *proxying.SOCKETS, *ports.SOCKETS)
 
 
 def operations() -> Sequence[Operation]:
@@ -70,6 +70,6 @@ def build(known: Services) -> tuple[Edge, Edge]:
     per_minute = known.limits.failed_logins_per_minute
     logins = FailedLogins(known.boxes.clock, per_minute)
     return (
-        Edge(known, table, _SOCKETS, logins, trusted=False),
-        Edge(known, table, _SOCKETS, logins, trusted=True),
+        Edge(known, table, SOCKETS, logins, trusted=False),
+        Edge(known, table, SOCKETS, logins, trusted=True),
     )

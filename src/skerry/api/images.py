@@ -28,7 +28,8 @@ def image_shape(image: Image) -> wire.Image:
 
 async def page(call: Call) -> Response:
     """List images."""
-    return answer([image_shape(image) for image in boxes.list_images(call.boxes)])
+    found = boxes.list_images(call.boxes, call.confined_to)
+    return answer([image_shape(image) for image in found])
 
 
 async def build(call: Call) -> Response:

@@ -23,7 +23,7 @@ async def checkpoint(boxes: Boxes, name: str, comment: str = "") -> Checkpoint:
             raise LimitReached(
                 "checkpoints_limit",
                 f"A box keeps at most {boxes.rules.checkpoints_max} checkpoints. Delete some with "
-                f"`skerry checkpoint delete {name} {kept[0].name}`.",
+                f"`skerry checkpoint delete {box.name} {kept[0].name}`.",
                 {"limit": boxes.rules.checkpoints_max},
             )
         made = _next(boxes, box, "v", comment)
@@ -44,9 +44,10 @@ def find_checkpoint(boxes: Boxes, name: str, which: str) -> Checkpoint:
     for each in list_checkpoints(boxes, name):
         if each.name == which:
             return each
+    box = boxes.find(name).name  # which may have been said by its id
     raise NotFound(
         "checkpoint_not_found",
-        f"The box {name!r} has no checkpoint {which}. `skerry checkpoint list {name}` shows them.",
+        f"The box {box!r} has no checkpoint {which}. `skerry checkpoint list {box}` shows them.",
     )
 
 

@@ -20,7 +20,8 @@ def find_hold(boxes: Boxes, name: str, hold: str) -> Hold:
         if each.name == hold:
             return each
     raise NotFound(
-        "hold_not_found", f"{name} has no hold {hold[:80]!r}, or it is over. Take a new one."
+        "hold_not_found",
+        f"{boxes.find(name).name} has no hold {hold[:80]!r}, or it is over. Take a new one.",
     )
 
 
@@ -44,9 +45,9 @@ async def take_hold(
         )
     there = [each.name for each in list_holds(boxes, name)]
     if hold in there and not renew:
-        raise Conflict("hold_taken", f"{name} has a hold {hold!r} already. Renew that one.")
+        raise Conflict("hold_taken", f"{box.name} has a hold {hold!r} already. Renew that one.")
     if hold not in there and len(there) >= _HOLDS_MAX:
-        raise LimitReached("holds_limit", f"{name} has {_HOLDS_MAX} holds. Release some.")
+        raise LimitReached("holds_limit", f"{box.name} has {_HOLDS_MAX} holds. Release some.")
     taken = Hold(box.box_id, hold, now_ns, now_ns + duration_ns)
 
     await boxes.database.write(lambda c: store.put_hold(c, taken))

@@ -11,9 +11,16 @@ from skerry.boxes.model import Image, fitting_environment
 from skerry.host.seam import Progress
 
 
-def list_images(boxes: Boxes) -> list[Image]:
-    """Return all images, in the order of names."""
-    return boxes.database.read(store.images)
+def list_images(boxes: Boxes, account: str | None = None) -> list[Image]:
+    """Return all images, in the order of names.
+
+    account: it is for somebody whose boxes are all that there are; of where an image came from only
+    the kind is told, not the box of another or the path on the host.
+    """
+    found = boxes.database.read(store.images)
+    if account is None:
+        return found
+    return [dataclasses.replace(each, source=each.source.partition(" ")[0]) for each in found]
 
 
 async def check_recipe(boxes: Boxes, recipe: str) -> None:

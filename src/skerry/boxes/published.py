@@ -55,7 +55,7 @@ async def unpublish(boxes: Boxes, name: str, listen: str) -> None:
     address = _address(listen)
     async with boxes.hold(name) as box:
         if not await boxes.database.write(lambda c: store.delete_published(c, box.box_id, address)):
-            raise NotFound("not_published", f"{name} has nothing published at {address}.")
+            raise NotFound("not_published", f"{box.name} has nothing published at {address}.")
 
 
 def _address(text: str) -> str:

@@ -50,6 +50,7 @@ def find(services: Services, box: str, name: str) -> tuple[Service, ServiceState
     for service, state in list_services(services, box):
         if service.name == name:
             return service, state
+    box = services.boxes.find(box).name  # which may have been said by its id
     raise NotFound("service_not_found", f"{box} has no service {name[:80]!r}.")
 
 
