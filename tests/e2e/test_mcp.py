@@ -16,6 +16,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.e2e.conftest import SKERRY, Program, free_port
+from tests.process import running
 
 BOTH = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 
@@ -50,16 +51,14 @@ class Agents:
 @pytest.fixture(scope="module")
 def agents(program: Program) -> Iterator[Agents]:
     port = free_port()
-    door = subprocess.Popen(
-        [SKERRY, "--url", program.url, "mcp", "--listen", f"127.0.0.1:{port}"],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert door.stderr is not None
-    assert "agents connect to" in door.stderr.readline()
-    yield Agents(program, port)
-    door.send_signal(signal.SIGTERM)
-    said = door.communicate(timeout=30)[1]
-    assert (door.returncode, said) == (128 + signal.SIGTERM, "")
+    command = [SKERRY, "--url", program.url, "mcp", "--listen", f"127.0.0.1:{port}"]
+    with running(subprocess.Popen(command, stderr=subprocess.PIPE, text=True)) as door:
+        assert door.stderr is not None
+        assert "agents connect to" in door.stderr.readline()
+        yield Agents(program, port)
+        door.send_signal(signal.SIGTERM)
+        said = door.communicate(timeout=30)[1]
+        assert (door.returncode, said) == (128 + signal.SIGTERM, "")
 
 
 async def ask(agent: Client, tool: str, **arguments: Any) -> Any:
@@ -158,11 +157,15 @@ def test_agents_see_only_boxes_of_their_own(agents: Agents, box: str) -> None:
 
     async def story() -> None:
         async with agents.http(one) as a, agents.stdio(other) as b:
-            await ask(a, "create_box", name="mcp-one")
-            await ask(b, "create_box", name="mcp-other")
+            ids = {
+                name: (await ask(agent, "create_box", name=name))["id"]
+                for agent, name in ((a, "mcp-one"), (b, "mcp-other"))
+            }
             for agent, own, foreign in ((a, "mcp-one", "mcp-other"), (b, "mcp-other", "mcp-one")):
                 listed = await ask(agent, "list_boxes")
                 assert [each["name"] for each in listed["boxes"]] == [own]
+                by_id = {"box": foreign, "box_id": ids[foreign], "command": ["true"]}
+                assert (await refused(agent, "exec", **by_id)).startswith("box_replaced: ")
                 for name in (foreign, box):
                     said = await refused(agent, "exec", box=name, command=["true"])
                     assert said.startswith("box_not_found: ")
@@ -205,44 +208,35 @@ def test_a_command_does_not_outlive_a_server_that_is_killed(agents: Agents, box:
         "SKERRY_URL": agents.program.url,
         "SKERRY_TOKEN": agents.program.token,
     }
-    server = subprocess.Popen(
-        [SKERRY, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    assert server.stdin is not None
     start = {
         "protocolVersion": "2025-06-18",
         "capabilities": {},
         "clientInfo": {"name": "x", "version": "1"},
     }
     arguments = {"box": box, "command": ["sleep", "4324"]}
-    for message in (
+    messages = (
         {"id": 1, "method": "initialize", "params": start},
         {"method": "notifications/initialized"},
         {"id": 2, "method": "tools/call", "params": {"name": "exec", "arguments": arguments}},
-    ):
-        server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
-    server.stdin.flush()
+    )
 
-    def runs() -> bool:
+    async def runs() -> bool:
         sessions = agents.program.json("sessions", box)
         return any(each["command"] == "sleep 4324" and each["is_active"] for each in sessions)
 
-    async def story() -> None:
-        async def does() -> bool:
-            return runs()
+    async def has_ended() -> bool:
+        return not await runs()
 
-        async def does_not() -> bool:
-            return not runs()
-
-        await until(does)
+    command = [SKERRY, "mcp"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with running(subprocess.Popen(command, env=environment, **pipes)) as server:
+        assert server.stdin is not None
+        for message in messages:
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        server.stdin.flush()
+        asyncio.run(until(runs))
         server.kill()
-        await until(does_not)
-
-    try:
-        asyncio.run(story())
-    finally:
-        server.kill()
-        server.communicate(timeout=10)
+        asyncio.run(until(has_ended))
 
 
 def test_a_flood_of_output_is_bounded_and_its_end_is_told(agents: Agents, box: str) -> None:

@@ -1,6 +1,7 @@
 """The tools, by an agent over HTTP, on a simulated machine."""
 
 import asyncio
+import dataclasses
 import json
 import re
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,7 @@ from mcp import Client, MCPError
 from skerry import boxes
 from skerry.host.seam import Exit, Output
 from skerry.mcp import commands, server
+from skerry.mcp.advice import ADVICE
 from skerry.mcp.server import TOOLS
 from tests.api.site import ScriptedLink
 from tests.mcp.door import HANDSHAKE, MODERN, Door, tell
@@ -147,6 +149,20 @@ def test_a_command_that_runs_too_long_is_ended_and_told(tmp_path: Path) -> None:
 
         assert (told["exit_code"], told["timed_out"]) == (None, True)
         assert door.site.machine.ended
+
+    tell(tmp_path, story)
+
+
+def test_no_call_is_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hasty = dataclasses.replace(TOOLS["exec"], seconds_max=0.05)
+    monkeypatch.setitem(TOOLS, "exec", hasty)
+
+    async def story(door: Door) -> None:
+        async with door.agent() as agent:
+            said = await refused(agent, "exec", box="dev", command=["x"])
+
+        assert said.startswith("call_timed_out: exec took longer than 0.05 s")
+        assert len(door.site.machine.ended) == len(door.site.machine.links)
 
     tell(tmp_path, story)
 
@@ -313,6 +329,25 @@ def test_what_is_wrong_is_told_to_the_model(
     tell(tmp_path, story)
 
 
+def test_an_error_says_which_tool_helps(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        async with door.agent() as agent:
+            said = await refused(agent, "get_box", box="nothing")
+
+        assert said.splitlines()[1] == ADVICE["box_not_found"]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("code", ADVICE)
+def test_advice_is_about_errors_and_tools_that_exist(code: str) -> None:
+    source = Path(server.__file__).parents[1]
+    texts = (path.read_text() for path in source.rglob("*.py") if path.name != "advice.py")
+
+    assert any(f'"{code}"' in text for text in texts)
+    assert {*re.findall(r"[a-z]+_[a-z_]+", ADVICE[code])} <= {*TOOLS}
+
+
 def test_a_tool_that_is_none_is_an_error_of_the_protocol(tmp_path: Path) -> None:
     async def story(door: Door) -> None:
         async with door.agent() as agent:
@@ -356,7 +391,7 @@ def test_an_agent_confined_to_its_own_boxes_sees_no_other(tmp_path: Path) -> Non
             missing = await refused(agent, "exec", box="none", command=["x"])
 
         assert [box["name"] for box in listed["boxes"]] == ["mine"]
-        assert foreign.replace("dev", "none") == missing
+        assert foreign.replace("'dev'", "'none'") == missing
 
     tell(tmp_path, story)
 

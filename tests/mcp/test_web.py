@@ -237,14 +237,19 @@ def test_sessions_are_only_so_many_of_each_token_and_of_all(
     tell(tmp_path, story)
 
 
-def test_a_session_that_nobody_uses_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_nobody_uses_ends_and_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(web, "_IDLE_S", 0.05)
+    monkeypatch.setattr(web, "_SESSIONS_OF_ONE_MAX", 1)
 
     async def story(door: Door) -> None:
         own = await session(door)
         async with asyncio.timeout(10):
-            while (await door.post(LIST, mcp_session_id=own)).status != 404:
-                await asyncio.sleep(0.2)  # longer than it may be idle
+            while (await door.post(INITIALIZE)).status == 503:
+                pass
+
+        assert (await door.post(LIST, mcp_session_id=own)).status == 404
 
     tell(tmp_path, story)
 

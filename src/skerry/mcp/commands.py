@@ -14,6 +14,7 @@ from skerry.mcp.tool import Call, OnBox, Path, Tool, told
 _ARGUMENTS_MAX = 4096
 _INPUT_CHARACTERS_MAX = 2 << 20
 _TIMEOUT_SECONDS_MAX = 3600
+_WAKE_SECONDS_MAX = 300  # for all that comes before the command, and after it
 _OUTPUT_BYTES_MAX = 512 << 10
 _TELL_EVERY_S = 1.0  # a client that shows progress needs no more
 _LINE_SHOWN_MAX = 200
@@ -180,7 +181,7 @@ async def exec_kill(call: Call, asked: ExecKill) -> KillTold:
 TOOLS: tuple[Tool, ...] = (
     Tool(
         name="exec", title="Run a command", arguments=Exec, answer=ExecTold, run=execute,
-        effect="loses", is_open=True,
+        effect="loses", is_open=True, seconds_max=_TIMEOUT_SECONDS_MAX + _WAKE_SECONDS_MAX,
         description="Run a command in a box to its end, and tell its exit code, stdout and stderr. "
         "A box that sleeps is woken. For what should go on running, such as a web server, use "
         "service_create instead.",

@@ -27,8 +27,9 @@ from mcp_types import (
 
 import skerry
 from skerry import client
-from skerry.base import Failed, LimitReached, SkerryError
+from skerry.base import Failed, LimitReached, NotAvailable, SkerryError
 from skerry.mcp import boxes, checkpoints, commands, files, network, services
+from skerry.mcp.advice import ADVICE
 from skerry.mcp.tool import Call, Tool, by_name, read_arguments
 
 _T = TypeVar("_T")
@@ -126,10 +127,13 @@ async def _answered(
     try:
         asked = read_arguments(tool, arguments)
         with callers.counted(context):
-            async with callers.opened(context) as cloud:
+            async with asyncio.timeout(tool.seconds_max), callers.opened(context) as cloud:
                 answer = await tool.run(Call(cloud, tell), asked)
     except SkerryError as error:
         return _error(error)
+    except TimeoutError:
+        limit = f"{tool.name} took longer than {tool.seconds_max:g} s and was given up."
+        return _error(NotAvailable("call_timed_out", limit))
     except Exception as error:  # noqa: BLE001 - the last resort: an agent gets no traceback
         traceback.print_exception(error, file=sys.stderr)
         return _error(Failed("internal", "Skerry made a mistake here. Its log has the details."))
@@ -141,6 +145,8 @@ async def _answered(
 
 def _error(error: SkerryError) -> CallToolResult:
     text = f"{error.code}: {error.message}"
+    if error.code in ADVICE:
+        text += f"\n{ADVICE[error.code]}"
     details = {name: value for name, value in error.details.items() if name != "path"}
     if details:
         text += "\n" + msgspec.json.encode(details, enc_hook=str).decode()

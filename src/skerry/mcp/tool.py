@@ -17,6 +17,8 @@ from skerry.base import Conflict, Invalid, NotFound
 
 _S = TypeVar("_S", bound=Struct)
 
+_CALL_SECONDS_MAX = 600.0  # what the SDK waits for without a limit of its own is a restore
+
 BoxName = Annotated[
     str,
     Meta(
@@ -97,7 +99,8 @@ class Call:
 class Tool:
     """One tool. description: for the model that decides whether to use it.
 
-    repeatable: whether calling it twice does no more than calling it once.
+    repeatable: whether calling it twice does no more than calling it once. seconds_max: after so
+    many a call of it is given up, whatever it waits for.
     """
 
     name: str
@@ -108,6 +111,7 @@ class Tool:
     run: Callable[[Call, Any], Awaitable[Struct]]
     effect: Effect
     repeatable: bool = False
+    seconds_max: float = _CALL_SECONDS_MAX
     # Whether it may reach beyond the box, to the Internet.
     is_open: bool = False
 
