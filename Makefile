@@ -1,6 +1,6 @@
 # make demo: see it work.  make test: what CI runs.  Both set up what they need first.
 .NOTPARALLEL:
-.PHONY: setup setup-test demo test lint types unit e2e bench fix clean
+.PHONY: setup setup-test demo test lint types unit e2e bench bench-s3 fix clean
 
 # Boxes need root. Files that root leaves in the checkout would be in its owner's way.
 root := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
@@ -36,6 +36,10 @@ e2e:
 
 bench: setup-test
 	$(python) -m bench
+
+bench-s3: setup-test
+	UV_SYSTEM_CERTS=1 UV_PYTHON_DOWNLOADS=never .boot/bin/uv sync --quiet --locked --group bench
+	.venv/bin/python -m bench.s3
 
 fix:
 	.venv/bin/ruff check --fix .

@@ -164,11 +164,15 @@ async def big(peer: Peer) -> tuple[float, float]:
     parts = range(1, BIG_BYTES // PART_BYTES + 1)
     data = os.urandom(PART_BYTES)
 
+    requests = {
+        number: signed(peer, "PUT", "/bench/big", f"partNumber={number}&uploadId={upload}", data)
+        for number in parts
+    }
+
     async def work(numbers: Iterable[int]) -> None:
         own = await Line.to(peer)
         for number in numbers:
-            query = f"partNumber={number}&uploadId={upload}"
-            status, head, _ = await own.ask(signed(peer, "PUT", "/bench/big", query, data))
+            status, head, _ = await own.ask(requests[number])
             found = re.search(rb"etag: *([^\r]+)", head, re.IGNORECASE)
             assert status == 200, head
             assert found is not None, head
