@@ -38,95 +38,96 @@ async def list_objects_v2(call: Call) -> Response:
     """List objects, from a token on."""
     if call.query.get("list-type") != "2":
         raise Invalid("bad_argument", "list-type is 2.")
-    bucket, encode = bucket_of(call), _encoder(call)
-    query = call.query
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    limit, token = call.number("max-keys", _PAGE_MAX, _PAGE_MAX), query.get("continuation-token")
-    start = query.get("start-after", "")
-    after = start if token is None else _token_text(token)
-    found = listing.page(
-        call.objects, bucket, prefix=prefix, delimiter=delimiter, after=after, limit=limit
-    )
-    owner = owner_xml(bucket.owner) if query.get("fetch-owner") == "true" else ""
-    parts = [
-        f"<ListBucketResult {NAMESPACE}><Name>{bucket.name}</Name><Prefix>{encode(prefix)}</Prefix>",
-        f"<MaxKeys>{limit}</MaxKeys><KeyCount>{len(found.versions) + len(found.prefixes)}</KeyCount>",
-        f"<IsTruncated>{'true' if found.next is not None else 'false'}</IsTruncated>",
-    ]
-    if delimiter:
-        parts.append(f"<Delimiter>{encode(delimiter)}</Delimiter>")
-    if "encoding-type" in query:
-        parts.append("<EncodingType>url</EncodingType>")
+    asked = _Asked(call)
+    token, start = call.query.get("continuation-token"), call.query.get("start-after", "")
+    found = asked.page(start if token is None else _token_text(token))
+    parts = asked.head("ListBucketResult", is_truncated=found.next is not None)
+    parts.append(f"<KeyCount>{len(found.versions) + len(found.prefixes)}</KeyCount>")
     if token is not None:
         parts.append(f"<ContinuationToken>{xml_text(token)}</ContinuationToken>")
     if start:
-        parts.append(f"<StartAfter>{encode(start)}</StartAfter>")
+        parts.append(f"<StartAfter>{asked.encode(start)}</StartAfter>")
     if found.next is not None:
         parts.append(f"<NextContinuationToken>{_token(found.next)}</NextContinuationToken>")
-    parts += [_content(each, encode(each.key), owner) for each in found.versions]
-    parts += [_common(encode(each)) for each in found.prefixes]
-    return xml("".join((*parts, "</ListBucketResult>")))
+    owner = owner_xml(asked.bucket.owner) if call.query.get("fetch-owner") == "true" else ""
+    return xml("".join((*parts, *asked.contents(found, owner), "</ListBucketResult>")))
 
 
 async def list_objects(call: Call) -> Response:
     """List objects, from a marker on: the first version of the call."""
-    bucket, encode = bucket_of(call), _encoder(call)
-    query = call.query
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    limit, marker = call.number("max-keys", _PAGE_MAX, _PAGE_MAX), query.get("marker", "")
-    found = listing.page(
-        call.objects, bucket, prefix=prefix, delimiter=delimiter, after=marker, limit=limit
-    )
-    owner = owner_xml(bucket.owner)
-    parts = [
-        f"<ListBucketResult {NAMESPACE}><Name>{bucket.name}</Name><Prefix>{encode(prefix)}</Prefix>",
-        f"<Marker>{encode(marker)}</Marker><MaxKeys>{limit}</MaxKeys>",
-        f"<IsTruncated>{'true' if found.next is not None else 'false'}</IsTruncated>",
-    ]
-    if delimiter:
-        parts.append(f"<Delimiter>{encode(delimiter)}</Delimiter>")
-    if "encoding-type" in query:
-        parts.append("<EncodingType>url</EncodingType>")
+    asked = _Asked(call)
+    marker = call.query.get("marker", "")
+    found = asked.page(marker)
+    parts = asked.head("ListBucketResult", is_truncated=found.next is not None)
+    parts.append(f"<Marker>{asked.encode(marker)}</Marker>")
     if found.next is not None:
-        parts.append(f"<NextMarker>{encode(found.next)}</NextMarker>")
-    parts += [_content(each, encode(each.key), owner) for each in found.versions]
-    parts += [_common(encode(each)) for each in found.prefixes]
-    return xml("".join((*parts, "</ListBucketResult>")))
+        parts.append(f"<NextMarker>{asked.encode(found.next)}</NextMarker>")
+    owner = owner_xml(asked.bucket.owner)
+    return xml("".join((*parts, *asked.contents(found, owner), "</ListBucketResult>")))
 
 
 async def list_versions(call: Call) -> Response:
     """List versions and delete markers, of each key the newest first."""
-    bucket, encode = bucket_of(call), _encoder(call)
-    query = call.query
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    limit = call.number("max-keys", _PAGE_MAX, _PAGE_MAX)
-    marker, version_marker = query.get("key-marker", ""), query.get("version-id-marker", "")
-    if version_marker and not marker:
+    asked = _Asked(call)
+    marker, version_id = call.query.get("key-marker", ""), call.query.get("version-id-marker", "")
+    if version_id and not marker:
         raise Invalid("bad_argument", "version-id-marker comes with a key-marker.")
     found = listing.version_page(
-        call.objects, bucket, prefix=prefix, delimiter=delimiter, limit=limit,
-        after=(marker, version_marker),
+        call.objects, asked.bucket, prefix=asked.prefix, delimiter=asked.delimiter,
+        limit=asked.limit, after=(marker, version_id),
     )  # fmt: skip
-    parts = [
-        f"<ListVersionsResult {NAMESPACE}><Name>{bucket.name}</Name>",
-        f"<Prefix>{encode(prefix)}</Prefix><KeyMarker>{encode(marker)}</KeyMarker>",
-        f"<VersionIdMarker>{xml_text(version_marker)}</VersionIdMarker><MaxKeys>{limit}</MaxKeys>",
-        f"<IsTruncated>{'true' if found.next is not None else 'false'}</IsTruncated>",
-    ]
-    if delimiter:
-        parts.append(f"<Delimiter>{encode(delimiter)}</Delimiter>")
-    if "encoding-type" in query:
-        parts.append("<EncodingType>url</EncodingType>")
+    parts = asked.head("ListVersionsResult", is_truncated=found.next is not None)
+    parts.append(f"<KeyMarker>{asked.encode(marker)}</KeyMarker>")
+    parts.append(f"<VersionIdMarker>{xml_text(version_id)}</VersionIdMarker>")
     if found.next is not None:
-        key, version_id = found.next
-        parts.append(f"<NextKeyMarker>{encode(key)}</NextKeyMarker>")
-        if version_id:
-            parts.append(f"<NextVersionIdMarker>{version_id}</NextVersionIdMarker>")
-    owner = owner_xml(bucket.owner)
+        parts.append(f"<NextKeyMarker>{asked.encode(found.next[0])}</NextKeyMarker>")
+        if found.next[1]:
+            parts.append(f"<NextVersionIdMarker>{found.next[1]}</NextVersionIdMarker>")
+    owner = owner_xml(asked.bucket.owner)
     for each, is_latest in found.versions:
-        parts.append(_version(each, encode(each.key), owner, is_latest=is_latest))
-    parts += [_common(encode(each)) for each in found.prefixes]
+        parts.append(_version(each, asked.encode(each.key), owner, is_latest=is_latest))
+    parts += [_common(asked.encode(each)) for each in found.prefixes]
     return xml("".join((*parts, "</ListVersionsResult>")))
+
+
+class _Asked:
+    """What all listings are asked for, and how they begin."""
+
+    def __init__(self, call: Call) -> None:
+        query = call.query
+        self._call = call
+        self.bucket = bucket_of(call)
+        self.encode = _encoder(call)
+        self.prefix = query.get("prefix", "")
+        self.delimiter = query.get("delimiter", "")
+        self.limit = call.number("max-keys", _PAGE_MAX, _PAGE_MAX)
+
+    def page(self, after: str) -> listing.Page:
+        """Return the objects and prefixes after one."""
+        return listing.page(
+            self._call.objects, self.bucket, prefix=self.prefix, delimiter=self.delimiter,
+            after=after, limit=self.limit,
+        )  # fmt: skip
+
+    def head(self, root: str, *, is_truncated: bool) -> list[str]:
+        """Return how the document begins."""
+        parts = [
+            f"<{root} {NAMESPACE}><Name>{self.bucket.name}</Name>",
+            f"<Prefix>{self.encode(self.prefix)}</Prefix><MaxKeys>{self.limit}</MaxKeys>",
+            f"<IsTruncated>{'true' if is_truncated else 'false'}</IsTruncated>",
+        ]
+        if self.delimiter:
+            parts.append(f"<Delimiter>{self.encode(self.delimiter)}</Delimiter>")
+        if "encoding-type" in self._call.query:
+            parts.append("<EncodingType>url</EncodingType>")
+        return parts
+
+    def contents(self, found: listing.Page, owner: str) -> list[str]:
+        """Return the objects and prefixes of a page."""
+        return [
+            *(_content(each, self.encode(each.key), owner) for each in found.versions),
+            *(_common(self.encode(each)) for each in found.prefixes),
+        ]
 
 
 async def delete_objects(call: Call) -> Response:
