@@ -43,11 +43,21 @@ class Router:
         self._found: dict[tuple[str, On], list[Operation]] = {}
         for each in sorted(operations, key=lambda o: -len(o.query or ()) - bool(o.header)):
             self._found.setdefault((each.method, each.on), []).append(each)
+        self._headers = {each.header for each in operations if each.header}
+        self._plain = {
+            (each.method, each.on): each
+            for each in operations
+            if each.handler and not each.query and not each.header
+        }
 
     def find(
         self, method: str, on: On, query: Mapping[str, str], headers: Mapping[str, str]
     ) -> Operation:
         """Return the operation of a request. Raises Invalid(method_not_allowed), NotBuilt."""
+        if not query and self._headers.isdisjoint(headers):
+            plain = self._plain.get((method, on))
+            if plain is not None:
+                return plain
         for each in self._found.get((method, on), ()):
             if each.header and each.header not in headers:
                 continue

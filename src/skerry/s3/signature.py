@@ -217,13 +217,21 @@ def _credential(text: str, wrong: Callable[[str], Invalid]) -> tuple[str, str, s
 
 
 def _seconds(moment: str, wrong: Callable[[str], Invalid]) -> int:
-    if _MOMENT.fullmatch(moment):
-        try:
-            parsed = dt.datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-            return int(parsed.timestamp())
-        except ValueError:
-            pass
-    raise wrong("The date is written as 20260131T120000Z.")
+    at_s = _parsed(moment)
+    if at_s is None:
+        raise wrong("The date is written as 20260131T120000Z.")
+    return at_s
+
+
+@functools.lru_cache(maxsize=256)  # many requests are of one second
+def _parsed(moment: str) -> int | None:
+    if _MOMENT.fullmatch(moment) is None:
+        return None
+    try:
+        parsed = dt.datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    return int(parsed.timestamp())
 
 
 def _payload(text: str) -> str:
