@@ -233,10 +233,21 @@ def test_a_presigned_url_opens_one_object(store: Store, bucket: str) -> None:
 
 def test_what_is_not_built_says_so(store: Store, bucket: str) -> None:
     with pytest.raises(ClientError) as caught:
-        store.client().get_bucket_replication(Bucket=bucket)
+        store.client().put_bucket_logging(Bucket=bucket, BucketLoggingStatus={})
 
     assert code_of(caught) == ("NotImplemented", 501)
-    assert "GetBucketReplication" in str(caught.value)
+    assert "PutBucketLogging" in str(caught.value)
+
+
+def test_what_nobody_has_set_is_told_so(store: Store, bucket: str) -> None:
+    s3 = store.client()
+    (grant,) = s3.get_bucket_acl(Bucket=bucket)["Grants"]
+    assert (grant["Permission"], grant["Grantee"]["Type"]) == ("FULL_CONTROL", "CanonicalUser")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"", ACL="private")
+    assert len(s3.get_object_acl(Bucket=bucket, Key="k")["Grants"]) == 1
+    with pytest.raises(ClientError) as caught:
+        s3.get_bucket_policy(Bucket=bucket)
+    assert code_of(caught) == ("NoSuchBucketPolicy", 404)
 
 
 def tool(store: Store, *words: str) -> str:

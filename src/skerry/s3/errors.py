@@ -72,6 +72,15 @@ _TOLD = {
     "bad_copy_source": Told("InvalidArgument", 400),
     "no_such_tags": Told("NoSuchTagSet", 404),
     "bad_tags": Told("InvalidTag", 400),
+    "no_acl": Told("AccessControlListNotSupported", 400),
+    "no_such_cors": Told("NoSuchCORSConfiguration", 404),
+    "no_such_policy": Told("NoSuchBucketPolicy", 404),
+    "no_such_lifecycle": Told("NoSuchLifecycleConfiguration", 404),
+    "no_such_encryption": Told("ServerSideEncryptionConfigurationNotFoundError", 404),
+    "no_such_website": Told("NoSuchWebsiteConfiguration", 404),
+    "no_such_replication": Told("ReplicationConfigurationNotFoundError", 404),
+    "no_such_access_block": Told("NoSuchPublicAccessBlockConfiguration", 404),
+    "no_such_lock": Told("ObjectLockConfigurationNotFoundError", 404),
 }
 _BY_KIND: tuple[tuple[type[SkerryError], Told], ...] = (
     (Invalid, Told("InvalidArgument", 400)),

@@ -40,6 +40,7 @@ _METADATA = "x-amz-meta-"
 _METADATA_BYTES_MAX = 8 << 10  # AWS has 2 KiB; clients that ask for more are not hurt
 _TAGS_MAX = 10
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_CANNED_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 _STORAGE_CLASSES = frozenset(
     {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"}
 )
@@ -188,6 +189,7 @@ def told_of(call: Call) -> Told:
     }
     if sum(len(name) + len(value) for name, value in metadata.items()) > _METADATA_BYTES_MAX:
         raise Invalid("metadata_too_large", "An object's metadata has at most 8 KiB.")
+    check_acl(call)
     storage_class = call.header("x-amz-storage-class") or ""
     if storage_class and storage_class not in _STORAGE_CLASSES:
         raise Invalid("bad_storage_class", f"There is no storage class {storage_class[:40]!r}.")
@@ -198,6 +200,17 @@ def told_of(call: Call) -> Told:
         headers=headers, metadata=metadata, tags=tags,
         storage_class="" if storage_class == "STANDARD" else storage_class,
     )  # fmt: skip
+
+
+def check_acl(call: Call) -> None:
+    """Raise Invalid(no_acl) where a request wants an ACL that is not what holds anyway."""
+    if (call.header("x-amz-acl") or "") not in _CANNED_ACLS:
+        raise no_acl()
+
+
+def no_acl() -> Invalid:
+    """Return the error of who wants an ACL."""
+    return Invalid("no_acl", "The bucket does not allow ACLs: its owner owns all that is in it.")
 
 
 def _query_text(text: str) -> str:

@@ -11,27 +11,34 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
     ]
 
 
-_ALL = {"GET": "Get", "PUT": "Put", "DELETE": "Delete"}
-_BUCKET = {
+_SET = {"PUT": "Put", "DELETE": "Delete"}
+_ALL = {"GET": "Get", **_SET}
+_SETTINGS = {
     "cors": "BucketCors", "policy": "BucketPolicy", "tagging": "BucketTagging",
     "lifecycle": "BucketLifecycleConfiguration", "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
     "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
+}  # fmt: skip
+_ONLY_PUT = {
     "notification": "BucketNotificationConfiguration", "object-lock": "ObjectLockConfiguration",
     "logging": "BucketLogging", "accelerate": "BucketAccelerateConfiguration",
-    "requestPayment": "BucketRequestPayment", "acl": "BucketAcl",
+    "requestPayment": "BucketRequestPayment",
+}  # fmt: skip
+_LISTED = {
     "analytics": "BucketAnalyticsConfiguration", "inventory": "BucketInventoryConfiguration",
-    "metrics": "BucketMetricsConfiguration", "policyStatus": "BucketPolicyStatus",
+    "metrics": "BucketMetricsConfiguration",
     "intelligent-tiering": "BucketIntelligentTieringConfiguration",
 }  # fmt: skip
-_OBJECT = {
-    "acl": "ObjectAcl", "retention": "ObjectRetention", "legal-hold": "ObjectLegalHold",
-    "torrent": "ObjectTorrent",
-}  # fmt: skip
 UNBUILT = (
-    *_each("bucket", _BUCKET, _ALL),
-    *_each("object", _OBJECT, {"GET": "Get", "PUT": "Put"}),
+    *_each("bucket", _SETTINGS, _SET),
+    *_each("bucket", _ONLY_PUT, {"PUT": "Put"}),
+    *_each("bucket", _LISTED, _ALL),
+    *_each(
+        "object", {"retention": "ObjectRetention", "legal-hold": "ObjectLegalHold"},
+        {"GET": "Get", "PUT": "Put"},
+    ),
+    *_each("object", {"torrent": "ObjectTorrent"}, {"GET": "Get"}),
     *_each("object", {"select": "ObjectContent"}, {"POST": "Select"}),
     *_each("object", {"restore": "Object"}, {"POST": "Restore"}),
     Operation(name="PostObject", method="POST", on="bucket", handler=None),
-)
+)  # fmt: skip
