@@ -403,7 +403,7 @@ def test_buckets_and_keys_by_the_environment(tmp_path: Path) -> None:
 def test_nothing_acknowledged_is_lost_when_it_is_killed_under_load(tmp_path: Path) -> None:
     store = Store(tmp_path)
     acknowledged: dict[str, bytes] = {}
-    counted: list[None] = []
+    counted = threading.Semaphore(0)
     store.start()
     store.client().create_bucket(Bucket="bkt")
 
@@ -417,15 +417,14 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed_under_load(tmp_path: Pat
                 acknowledged[key] = b""  # it may be the one or the other
                 return
             acknowledged[key] = data
-            counted.append(None)
+            counted.release()
 
     for life in range(10):
         threads = [threading.Thread(target=put, args=(n, life)) for n in range(4)]
-        enough = len(counted) + 10 + 40 * life
         for each in threads:
             each.start()
-        while len(counted) < enough:
-            pass
+        for _ in range(10 + 40 * life):
+            assert counted.acquire(timeout=60)
         store.end(signal.SIGKILL)
         for each in threads:
             each.join()
