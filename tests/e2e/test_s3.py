@@ -25,6 +25,7 @@ from obstore.store import S3Store
 from tests.e2e.conftest import SKERRY, free_port
 
 ACCESS, SECRET = "tester", "secret-of-tester"
+KILLS = int(os.environ.get("SKERRY_TEST_KILLS", "10"))
 BIG = bytes(range(256)) * (20 << 12)  # 20 MiB, which clients upload in parts
 
 
@@ -419,11 +420,11 @@ def test_nothing_acknowledged_is_lost_when_it_is_killed_under_load(tmp_path: Pat
             acknowledged[key] = data
             counted.release()
 
-    for life in range(10):
+    for life in range(KILLS):
         threads = [threading.Thread(target=put, args=(n, life)) for n in range(4)]
         for each in threads:
             each.start()
-        for _ in range(10 + 40 * life):
+        for _ in range(10 + 40 * (life % 10)):
             assert counted.acquire(timeout=60)
         store.end(signal.SIGKILL)
         for each in threads:
