@@ -77,13 +77,19 @@ async def put(
     return await versions.put(objects, bucket, key, content(data), Told(), condition)
 
 
-async def put_big(objects: Objects, key: str, data: bytes, bucket: str = "bkt") -> Version:
+async def put_big(
+    objects: Objects,
+    key: str,
+    data: bytes,
+    bucket: str = "bkt",
+    condition: Condition = NO_CONDITION,
+) -> Version:
     """Put an object whose bytes lie in a file."""
     file = objects.scratch()
     file.write(data)
     piece = file.keep(objects.new_file_id())
     made = Content(size=len(data), etag=hashlib.md5(data).hexdigest(), piece=piece)
-    return await versions.put(objects, bucket, key, made, Told())
+    return await versions.put(objects, bucket, key, made, Told(), condition)
 
 
 async def get(objects: Objects, bucket: str, key: str, version_id: str | None = None) -> bytes:

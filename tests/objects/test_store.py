@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry.base import Conflict, LimitReached, NotFound, SkerryError
-from skerry.objects import Objects, buckets, listing, versions
+from skerry.objects import Objects, buckets, listing, reading, versions
 from skerry.objects.model import NULL_VERSION, Versioning
 from skerry.objects.versions import Condition
 from skerry.testing.object_disk import PowerCut, SimulatedDisk
@@ -315,6 +315,40 @@ def test_a_disk_that_cannot_be_put_back_is_never_written_again(tmp_path: Path) -
                     ground.disk.before = SimulatedDisk().before
 
     asyncio.run(story())
+
+
+def test_who_reads_an_object_gets_it_whole_although_it_is_replaced_meanwhile(
+    tmp_path: Path,
+) -> None:
+    ground, data = Ground(tmp_path), bytes(range(256)) * (12 << 10)
+
+    async def story() -> bytes:
+        async with ground.open() as objects:
+            bucket = await buckets.make(objects, "bkt", "me")
+            await put_big(objects, "k", data)
+            row = versions.find(objects, bucket, "k")
+            body = await reading.open_range(objects, row, 0, len(data))
+            assert not isinstance(body, bytes)
+            found = bytes(await anext(body))
+            await put_big(objects, "k", b"new")
+            return found + b"".join([bytes(piece) async for piece in body])
+
+    assert asyncio.run(story()) == data
+    assert [kept[:3] for kept in ground.disk.kept.values()] == [b"new"]
+
+
+def test_the_bytes_of_a_put_that_was_refused_are_gone(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"1")
+            with pytest.raises(Conflict):
+                await put_big(objects, "k", b"2", condition=Condition(is_absent=True))
+
+    asyncio.run(story())
+    assert ground.disk.kept == {}
 
 
 def test_bytes_that_were_changed_on_the_disk_are_not_given_out(tmp_path: Path) -> None:

@@ -5,17 +5,20 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 from skerry.base import Clock
 from skerry.objects import store
 from skerry.objects.blocks import FileWriter, data_changed, read_blocks
 from skerry.objects.disk import Disk
+from skerry.objects.files import Files
 from skerry.objects.log import read_from
 from skerry.objects.model import Piece
 from skerry.objects.records import Buffer, crc_of
 from skerry.objects.store import Applied, Changes, Place, Row
-from skerry.objects.writer import Writer
+from skerry.objects.writer import Transaction, Writer
 
+_T = TypeVar("_T")
 INLINE_BYTES_MAX = 1 << 20
 """What is larger lies in a file of its own. A byte in the log may be copied when room is made."""
 
@@ -33,6 +36,19 @@ class Objects:
     clock: Clock
     entropy: Callable[[int], bytes]
     threads: ThreadPoolExecutor
+    files: Files
+
+    async def write(
+        self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
+    ) -> _T:
+        """Write what names a new piece, whose file goes again if that fails. Raises as it does."""
+        try:
+            return await self.writer.write(work, piece.size if data else 0)
+        except Exception:
+            # Where the log could not be put back it may name the file yet.
+            if piece.file and not self.writer.is_broken:
+                self.files.free([piece.file])
+            raise
 
     async def close(self) -> None:
         """Finish what is being written, and close."""
@@ -73,7 +89,7 @@ def open_objects(
     clock: Clock,
     entropy: Callable[[int], bytes],
 ) -> Objects:
-    """Open the store, with the index brought to where the log ends.
+    """Open the store, with the index brought to where the log ends; to be called in the loop.
 
     connect: opens the index, an SQLite file whose commits need not be synced; an empty one is made
     anew from the log. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
@@ -85,12 +101,16 @@ def open_objects(
         # Before anybody writes: what is kept from now on is named by the index only a moment later.
         orphans = [file for file in disk.files() if not store.has_file(writing, file)]
         threads = ThreadPoolExecutor(4, "object-disk")
-        writer = Writer(disk, writing, clock.now_ns, lambda files: _sweep(threads, disk, files))
-        _sweep(threads, disk, orphans)
+        files, loop = Files(disk, threads), asyncio.get_running_loop()
+        files.free(orphans)
+        writer = Writer(
+            disk, writing, clock.now_ns,
+            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None,
+        )  # fmt: skip
     except BaseException:
         writing.close()
         raise
-    return Objects(disk, writer, connect(), clock, entropy, threads)
+    return Objects(disk, writer, connect(), clock, entropy, threads, files)
 
 
 def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
@@ -132,8 +152,3 @@ def _commit(connection: sqlite3.Connection, changes: Changes, end: Place, serial
         (*end, serial, changes.sequence, changes.bucket),
     )
     connection.execute("COMMIT")
-
-
-def _sweep(threads: ThreadPoolExecutor, disk: Disk, files: Sequence[str]) -> None:
-    for file in files:
-        threads.submit(disk.remove_file, file)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from skerry.objects import store
 from skerry.objects.context import checked
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
     from skerry.objects.context import Objects
     from skerry.objects.model import Piece
@@ -35,17 +36,22 @@ async def open_range(
                 objects.threads, objects.disk.read, row.place.segment, row.data_offset, piece.size
             )
         return bytes(checked(piece, data)[begin : begin + size])
-    blocks = _blocks(objects, _pieces(objects, row, begin, size))
-    first = await _next(objects, blocks)
-    return _rest(objects, blocks, first)
+    with contextlib.ExitStack() as pins:
+        blocks = pins.enter_context(opened_blocks(objects, row, begin, size))
+        first = await _next(objects, blocks)
+        return _rest(objects, blocks, first, pins.pop_all())
 
 
-def blocks_of(objects: Objects, row: Row, begin: int, size: int) -> Iterator[Buffer]:
-    """Return an iterator of a range's bytes, by blocking reads; to be called in the loop's thread.
+@contextlib.contextmanager
+def opened_blocks(objects: Objects, row: Row, begin: int, size: int) -> Generator[Iterator[Buffer]]:
+    """Give the block an iterator of a range's bytes, by blocking reads, for threads.
 
-    It raises as `open_range` does.
+    The bytes stay while the block lasts, whatever becomes of the version; to be entered in the
+    event loop's thread, at once when the row was found. The iterator raises as `open_range` does.
     """
-    return _blocks(objects, _pieces(objects, row, begin, size))
+    pieces = _pieces(objects, row, begin, size)
+    with objects.files.pinned({piece.file for _, piece, _, _ in pieces if piece.file}):
+        yield _blocks(objects, pieces)
 
 
 def _blocks(objects: Objects, pieces: list[tuple[Row, Piece, int, int]]) -> Iterator[Buffer]:
@@ -73,16 +79,17 @@ def _pieces(objects: Objects, row: Row, begin: int, size: int) -> list[tuple[Row
 
 
 async def _rest(
-    objects: Objects, blocks: Iterator[Buffer], first: Buffer | None
+    objects: Objects, blocks: Iterator[Buffer], first: Buffer | None, pins: contextlib.ExitStack
 ) -> AsyncGenerator[Buffer]:
-    piece = first
-    while piece is not None:
-        following = asyncio.ensure_future(_next(objects, blocks))
-        try:
-            yield piece
-        finally:
-            await asyncio.wait([following])
-        piece = following.result()
+    with pins:
+        piece = first
+        while piece is not None:
+            following = asyncio.ensure_future(_next(objects, blocks))
+            try:
+                yield piece
+            finally:
+                await asyncio.wait([following])
+            piece = following.result()
 
 
 async def _next(objects: Objects, blocks: Iterator[Buffer]) -> Buffer | None:

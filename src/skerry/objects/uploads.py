@@ -124,7 +124,7 @@ async def put_part(
         made.put(part, data, piece.crc if data else 0)
         return part
 
-    return await objects.writer.write(work, piece.size if data else 0)
+    return await objects.write(work, piece, data)
 
 
 async def complete(

@@ -141,7 +141,7 @@ async def put(
         made.put(version, content.data, content.piece.crc if content.data else 0)
         return version
 
-    return await objects.writer.write(work, content.size if content.data else 0)
+    return await objects.write(work, content.piece, content.data)
 
 
 def new_version(

@@ -112,6 +112,11 @@ class Writer:
         self._asked.put(_Asked(work, answer, size))
         return await answer
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether it will never write again, since the log could not be put back."""
+        return self._broken is not None
+
     def close(self) -> None:
         """Finish what was asked for, and end."""
         self._asked.put(None)

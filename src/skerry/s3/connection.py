@@ -18,7 +18,7 @@ import httptools
 from skerry.base import Invalid, SkerryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from skerry.objects.records import Buffer
 
@@ -56,7 +56,7 @@ class Response:
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    body: bytes | AsyncIterator[Buffer] = b""
+    body: bytes | AsyncGenerator[Buffer] = b""
     size: int | None = None
 
 
@@ -340,12 +340,13 @@ class Connection(asyncio.Protocol):
             return
         self.send(head)
         sent = 0
-        async for piece in body:
-            await self._may_write.wait()
-            if self.is_lost:
-                return
-            self.send(piece)
-            sent += len(piece)
+        async with contextlib.aclosing(body):
+            async for piece in body:
+                await self._may_write.wait()
+                if self.is_lost:
+                    return
+                self.send(piece)
+                sent += len(piece)
         assert sent == size, "an answer is as long as it says"
 
 

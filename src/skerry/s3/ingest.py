@@ -20,7 +20,7 @@ from awscrt import checksums
 from skerry.base import Invalid, TooLarge
 from skerry.objects.context import INLINE_BYTES_MAX
 from skerry.objects.model import Algorithm, Checksum, Piece
-from skerry.objects.reading import blocks_of
+from skerry.objects.reading import opened_blocks
 from skerry.objects.records import crc_of
 from skerry.objects.versions import Content
 from skerry.s3.chunks import Chain, Chunks
@@ -300,24 +300,24 @@ async def copy_in(
     """
     algorithm = like.algorithm if like is not None else None
     hashes = _hashes(Expected(size=size, algorithm=algorithm))
-    blocks = blocks_of(objects, row, begin, size)
-    if size <= INLINE_BYTES_MAX:
-        data = await _hop(objects, b"".join, blocks)
-        await _hop(objects, hashes.update, data)
-        return _taken(Piece(size, crc_of(data)), [data] if data else [], hashes, algorithm)
-    file = objects.scratch()
+    with opened_blocks(objects, row, begin, size) as blocks:
+        if size <= INLINE_BYTES_MAX:
+            data = await _hop(objects, b"".join, blocks)
+            await _hop(objects, hashes.update, data)
+            return _taken(Piece(size, crc_of(data)), [data] if data else [], hashes, algorithm)
+        file = objects.scratch()
 
-    def work(each: Buffer) -> None:
-        hashes.update(bytes(each))
-        file.write(each)
+        def work(each: Buffer) -> None:
+            hashes.update(bytes(each))
+            file.write(each)
 
-    try:
-        while (each := await _hop(objects, _next_of, blocks)) is not None:
-            await _hop(objects, work, each)
-        piece = await _hop(objects, file.keep, objects.new_file_id())
-    except BaseException:
-        file.discard()
-        raise
+        try:
+            while (each := await _hop(objects, _next_of, blocks)) is not None:
+                await _hop(objects, work, each)
+            piece = await _hop(objects, file.keep, objects.new_file_id())
+        except BaseException:
+            file.discard()
+            raise
     return _taken(piece, [], hashes, algorithm)
 
 
