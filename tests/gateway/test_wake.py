@@ -20,7 +20,6 @@ from tests.gateway.place import (
     BOX_ID,
     HOST,
     MILLISECOND_NS,
-    OTHER_ID,
     SECOND_NS,
     Peer,
     Place,
@@ -163,24 +162,6 @@ def test_a_box_that_was_stopped_under_a_request_is_not_woken_by_it_again() -> No
     head, may_sleep = run(story())
     assert head.startswith(b"HTTP/1.1 502 ")
     assert may_sleep
-
-
-def test_who_comes_to_a_box_that_is_new_waits_for_its_port() -> None:
-    async def story() -> bytes:
-        async with gateway() as place:
-            new = msgspec.structs.replace(AWAKE, box_id=OTHER_ID, name="birch", pid=3)
-            place.tell(BoxChanged(new))
-            await place.settled()
-            client = await place.ask(b"GET / HTTP/1.1\r\nHost: birch.localhost\r\n\r\n")
-            while not place.knocks:
-                await place.settled()
-            program = await place.program()
-            box = await program.get()
-            await box.head()
-            box.answer()
-            return await client.head()
-
-    assert run(story()).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_box_that_is_destroyed_lets_nobody_wait() -> None:

@@ -197,9 +197,7 @@ class Site:
         self.version += 1
         state = self.boxes.get(box.box_id)
         if state is None:
-            state = self.boxes[box.box_id] = BoxState(box)
-            if self.has_table:  # it has come just now, and its programs are about to listen
-                self._started(state)
+            self.boxes[box.box_id] = BoxState(box)
             return
         before, state.box = state.box, box
         if (before.access, before.share_epoch) != (box.access, box.share_epoch):
@@ -275,11 +273,6 @@ class Site:
                 state.is_changed = False
         return told
 
-    def _started(self, state: BoxState) -> None:
-        state.listening.clear()
-        self.now_ns = self._clock.monotonic_ns()
-        state.listen_until_ns = self.now_ns + self.limits.listen_wait_ns
-
     def _look_again(self) -> None:
         for client in list(self.clients):
             client.look_again()
@@ -290,7 +283,9 @@ class Site:
         if state.first != first:
             state.close_idle()
         if was_started:
-            self._started(state)
+            state.listening.clear()
+            self.now_ns = self._clock.monotonic_ns()
+            state.listen_until_ns = self.now_ns + self.limits.listen_wait_ns
         state.first = first
         state.awake = True
         state.wake_error = None
