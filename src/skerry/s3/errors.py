@@ -63,6 +63,8 @@ _TOLD = {
     "signature_mismatch": Told("SignatureDoesNotMatch", 403),
     "unsigned_header": Told("AccessDenied", 403),
     "clock_skew": Told("RequestTimeTooSkewed", 403),
+    "session_expired": Told("ExpiredToken", 400),
+    "bad_session_token": Told("InvalidToken", 400),
     "request_expired": Told("AccessDenied", 403),
     "access_denied": Told("AccessDenied", 403),
     "method_not_allowed": Told("MethodNotAllowed", 405),
