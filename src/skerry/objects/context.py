@@ -4,16 +4,16 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
 from skerry.base import Clock
-from skerry.objects import store
+from skerry.objects import key_store, store
 from skerry.objects.blocks import FileWriter, data_changed, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
-from skerry.objects.model import Piece
+from skerry.objects.model import Key, Piece, User
 from skerry.objects.records import Buffer, crc_of
 from skerry.objects.store import Applied, Changes, Place, Row
 from skerry.objects.writer import Transaction, Writer
@@ -26,9 +26,19 @@ _REPLAY_BATCH = 10_000
 _FILE_BYTES_OF_ID = 12
 
 
+class Holder(NamedTuple):
+    """An access key and whose it is."""
+
+    key: Key
+    user: User
+
+
 @dataclass(slots=True)
 class Objects:
-    """The context of every verb. reader: for the event loop's thread alone; its uses are short."""
+    """The context of every verb. reader: for the event loop's thread alone; its uses are short.
+
+    holders: access keys that were looked for and found; emptied when any of them changes.
+    """
 
     disk: Disk
     writer: Writer
@@ -37,6 +47,7 @@ class Objects:
     entropy: Callable[[int], bytes]
     threads: ThreadPoolExecutor
     files: Files
+    holders: dict[str, Holder] = field(default_factory=dict[str, Holder])
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
@@ -117,6 +128,7 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
     """Have the index say what the log says, and the log end with its last whole record."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
         connection.executescript(f"BEGIN; {store.SCHEMA} COMMIT;")
+    connection.executescript(key_store.SCHEMA)  # which older indexes lack
     segment, offset, serial = connection.execute(
         "SELECT segment, offset, serial FROM place"
     ).fetchone()

@@ -11,12 +11,24 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from skerry.objects.model import NULL_VERSION, Bucket, Part, Upload, Version, sequence_of
+from skerry.objects import key_store
+from skerry.objects.model import (
+    NULL_VERSION,
+    Bucket,
+    Key,
+    Part,
+    Upload,
+    User,
+    Version,
+    sequence_of,
+)
 from skerry.objects.records import (
     HEAD_BYTES,
     BucketGone,
+    KeyGone,
     Record,
     UploadGone,
+    UserGone,
     VersionGone,
     framed_size,
     hear,
@@ -140,6 +152,8 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+        case User() | UserGone() | Key() | KeyGone():
+            changes.dead.update(key_store.apply(connection, record, place, applied.said))
         case _:
             assert_never(record)
 
