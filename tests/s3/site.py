@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skerry.objects import Objects, buckets
-from skerry.s3.access import may
+from skerry.s3.keyring import Key, Keyring
 from skerry.s3.server import router, serve
-from skerry.s3.service import Key, Service, target_of
+from skerry.s3.service import Service, target_of
+from skerry.s3.sessions import Sessions
 from skerry.s3.signature import Asked, canonical_request, signing_key
 from tests.objects.place import Ground
 
@@ -90,11 +91,11 @@ def parsed(data: bytes) -> Answer:
 async def serving(folder: Path) -> AsyncGenerator[Site]:
     async with Ground(folder).open() as objects:
         await buckets.make(objects, "bkt", "root")
+        roots = {ACCESS: Key(access_key=ACCESS, secret=SECRET)}
+        sessions = Sessions(bytes(32), objects.entropy, lambda: NOW_S)
         service = Service(
-            objects=objects, router=router(),
-            keys={ACCESS: Key(access_key=ACCESS, secret=SECRET, account="root")},
+            objects=objects, router=router(), keyring=Keyring(objects, roots, sessions),
             region="us-east-1", domain="s3.test", now_s=lambda: NOW_S,
-            may=lambda identity, action, bucket: may(objects, identity, action, bucket),
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0))
         port, stop, up = listener.getsockname()[1], asyncio.Event(), asyncio.Event()

@@ -12,11 +12,13 @@ from skerry.objects import buckets
 from skerry.s3.connection import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from skerry.objects import Objects
     from skerry.objects.model import Bucket
     from skerry.s3.connection import Request
+    from skerry.s3.identity import Identity
+    from skerry.s3.keyring import Keyring
     from skerry.s3.signature import Claim
 
 XML = "application/xml"
@@ -25,24 +27,11 @@ _XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who makes a call. access_key: empty for anybody. account: whose buckets it makes."""
-
-    access_key: str = ""
-    account: str = ""
-
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether it is not known who calls."""
-        return not self.access_key
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call. bucket, key: empty where there is none. query: decoded, the first of each name.
 
-    claim and secret: by which it was signed, None and empty where it was not. may: tells whether
-    somebody may do an action with a bucket.
+    claim and secret: by which it was signed, None and empty where it was not. keyring: knows the
+    keys of others.
     """
 
     objects: Objects
@@ -55,7 +44,7 @@ class Call:
     secret: str
     region: str
     request_id: str
-    may: Callable[[Identity, str, str], bool]
+    keyring: Keyring
 
     def header(self, name: str) -> str | None:
         """Return a header, by its name in lower case."""

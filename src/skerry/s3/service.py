@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
-from skerry.base import Denied, Invalid, SkerryError
+from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects
-from skerry.s3.call import Call, Identity
+from skerry.s3 import query_calls
+from skerry.s3.access import authorize, may_list
+from skerry.s3.call import Call
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
+from skerry.s3.identity import Identity
+from skerry.s3.keyring import Keyring
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
+_ANYBODY = Identity()
 _HEALTH = {"/minio/health/live", "/minio/health/ready", "/health/live", "/health/ready"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """An access key and its secret."""
-
-    access_key: str
-    secret: str
-    account: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,11 +31,10 @@ class Service:
 
     objects: Objects
     router: Router
-    keys: Mapping[str, Key]
+    keyring: Keyring
     region: str
     domain: str
     now_s: Callable[[], int]
-    may: Callable[[Identity, str, str], bool]
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
@@ -61,32 +56,42 @@ class Service:
             return Response(200)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         claim = claim_of(asked)
-        key = self._proven(claim, asked)
-        identity = Identity(access_key=key.access_key, account=key.account) if key else Identity()
+        if claim is not None and claim.service != "s3":
+            unproven = Call(
+                objects=self.objects, request=request, bucket="", key="", query={},
+                identity=_ANYBODY, claim=claim, secret="", region=self.region,
+                request_id=request_id, keyring=self.keyring,
+            )  # fmt: skip
+            return await query_calls.answer(unproven, asked, claim, self.now_s())
+        identity, secret = self._proven(claim, asked)
         bucket, name = self._place(path, request.headers.get("host", ""))
         query: dict[str, str] = {}
         for each, value in pairs:
             query.setdefault(each, value)
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
-        if not self.may(identity, operation.allowed_by, bucket):
-            raise Denied("access_denied", f"This access key may not {operation.allowed_by}.")
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
-            identity=identity, claim=claim, secret=key.secret if key else "", region=self.region,
-            request_id=request_id, may=self.may,
+            identity=identity, claim=claim, secret=secret, region=self.region,
+            request_id=request_id, keyring=self.keyring,
         )  # fmt: skip
+        if not operation.checks_itself:
+            authorize(call, operation.allowed_by)
         assert operation.handler is not None, "the router finds none without"
-        return await operation.handler(call)
+        try:
+            return await operation.handler(call)
+        except NotFound as error:
+            if error.code == "no_such_key" and not may_list(call):
+                # As AWS has it: who may not list is not told what there is.
+                raise Denied("access_denied", "This access key may not s3:ListBucket.") from None
+            raise
 
-    def _proven(self, claim: Claim | None, asked: Asked) -> Key | None:
+    def _proven(self, claim: Claim | None, asked: Asked) -> tuple[Identity, str]:
         if claim is None:
-            return None
-        key = self.keys.get(claim.access_key)
-        if key is None:
-            raise Denied("no_such_access_key", "There is no such access key here.")
-        check(claim, asked, key.secret, self.now_s())
-        return key
+            return _ANYBODY, ""
+        identity, secret = self.keyring.find(claim.access_key, claim.session_token)
+        check(claim, asked, secret, self.now_s())
+        return identity, secret
 
     def _place(self, path: str, host: str) -> tuple[str, str]:
         """Return bucket and key, by the path, or by the host name where that has the bucket."""

@@ -27,7 +27,7 @@ EXPIRES_S_MAX = 7 * 86400
 _HEADER = re.compile(
     ALGORITHM + r"\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
-_CREDENTIAL = re.compile(r"([^/]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/(s3|sts)/aws4_request")
+_CREDENTIAL = re.compile(r"([^/]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/(s3|sts|iam)/aws4_request")
 _MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(r" +")
@@ -53,7 +53,8 @@ class Claim:
     """What a request says of its sender, not proven yet.
 
     signed: names of the headers that are signed. at_s: when it was signed, in seconds since 1970;
-    expires_s: how long it holds, if it is a presigned URL. payload: what is signed of the body.
+    expires_s: how long it holds, if it is a presigned URL. payload: what is signed of the body;
+    empty where it is the body's SHA-256, which other services than S3 do not send.
     """
 
     access_key: str
@@ -67,6 +68,7 @@ class Claim:
     payload: str
     session_token: str | None
     expires_s: int | None = None
+    algorithm: str = ALGORITHM
 
     @property
     def scope(self) -> str:
@@ -96,17 +98,17 @@ def _by_header(asked: Asked, header: str) -> Claim:
     match = _HEADER.fullmatch(header.strip())
     if match is None:
         raise _bad_header("The Authorization header is not that of signature version 4.")
-    payload = asked.headers.get("x-amz-content-sha256")
-    if payload is None:
-        raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
     moment = asked.headers.get("x-amz-date")
     if moment is None:
         raise Denied("no_date", "Send the header x-amz-date, and sign it.")
     access_key, date, region, service = _credential(match[1], _bad_header)
+    payload = asked.headers.get("x-amz-content-sha256")
+    if payload is None and service == "s3":
+        raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
     return Claim(
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_header), signed=tuple(match[2].lower().split(";")),
-        signature=match[3], payload=_payload(payload),
+        signature=match[3], payload=_payload(payload) if payload is not None else "",
         session_token=asked.headers.get("x-amz-security-token"),
     )  # fmt: skip
 
