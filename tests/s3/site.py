@@ -6,8 +6,9 @@ import hmac
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
 from skerry.s3.keyring import Key, Keyring
@@ -20,6 +21,19 @@ from tests.objects.place import Ground
 ACCESS, SECRET = "tester", "secret-of-tester"
 MOMENT = "20130524T000000Z"
 NOW_S = 1369353600
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs, and for which service."""
+
+    access: str = ACCESS
+    secret: str = SECRET
+    token: str = ""
+    service: str = "s3"
+
+
+ROOT = Signer()
 
 
 @dataclass(frozen=True)
@@ -52,27 +66,46 @@ class Site:
 
     async def call(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
         """Make a signed call. Header names have `_` for `-`."""
-        return parsed(await self.raw(request(method, target, body, headers)))
+        return await self.call_as(ROOT, method, target, body, **headers)
+
+    async def call_as(
+        self, signer: Signer, method: str, target: str, body: bytes = b"", **headers: str
+    ) -> Answer:
+        """Make a call that somebody signs."""
+        return parsed(await self.raw(request(method, target, body, headers, signer)))
+
+    async def ask(self, signer: Signer, service: str, action: str, **fields: str) -> Answer:
+        """Make a call of IAM or STS."""
+        form = urlencode({"Action": action, "Version": "2010-05-08", **fields}).encode()
+        return await self.call_as(replace(signer, service=service), "POST", "/", form)
 
 
 def request(
-    method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    signer: Signer = ROOT,
 ) -> bytes:
     """Return a signed request."""
     path, pairs = target_of(target.encode())
     payload = hashlib.sha256(body).hexdigest()
     fields = {"host": "x", "x-amz-content-sha256": payload, "x-amz-date": MOMENT}
+    if signer.token:
+        fields["x-amz-security-token"] = signer.token
     fields |= {name.replace("_", "-"): value for name, value in (headers or {}).items()}
     names = sorted(fields)
     asked = Asked(method=method, path=path, query=pairs, headers=fields)
     canonical = canonical_request(asked, names, fields["x-amz-content-sha256"])
-    scope = f"{MOMENT[:8]}/us-east-1/s3/aws4_request"
+    scope = f"{MOMENT[:8]}/us-east-1/{signer.service}/aws4_request"
     text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     signature = hmac.digest(
-        signing_key(SECRET, MOMENT[:8], "us-east-1", "s3"), text.encode(), "sha256"
+        signing_key(signer.secret, MOMENT[:8], "us-east-1", signer.service),
+        text.encode(),
+        "sha256",
     )
     fields["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={';'.join(names)}, "
+        f"AWS4-HMAC-SHA256 Credential={signer.access}/{scope}, SignedHeaders={';'.join(names)}, "
         f"Signature={signature.hex()}"
     )
     fields.setdefault("content-length", str(len(body)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skerry.base import Denied
-from skerry.s3.policies import ARN, EVERYTHING, Asking, read_policy
+from skerry.s3.policies import ARN, EVERYTHING, Asking, Verdict, read_policy
 from skerry.s3.request_values import RequestValues
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ ANONYMOUS = "anonymous"
 POLICY = "policy"
 """The setting of a bucket that is its policy."""
 
-ACCESS_BLOCK = "publicAccessBlock"
-"""The setting of a bucket by which policies for everybody are refused, or not heeded."""
+ACCESS_BLOCK = "public_access_block"
+"""The setting of a bucket that names what of it holds, with commas."""
+
+BLOCKS, RESTRICTS = "BlockPublicPolicy", "RestrictPublicBuckets"
+"""In an access block: policies for everybody are refused; what allows everybody is not heeded."""
 
 USER_ARN = "arn:aws:iam::000000000000:user/"
 _READS = frozenset({"s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"})
@@ -132,11 +135,7 @@ def _allows(call: Call, looked: Asking, bucket: Bucket | None) -> bool:
     identity = call.identity
     verdicts = [read_policy(each).verdict(looked) for each in identity.policies]
     if bucket is not None and not identity.is_root:
-        document = bucket.settings.get(POLICY)
-        if document is not None and not _is_blocked(bucket, document, looked):
-            verdicts.append(read_policy(document).verdict(looked))
-        if looked.action in _ALLOWED.get(bucket.settings.get(ANONYMOUS, b""), frozenset()):
-            verdicts.append("allow")
+        verdicts += _of_bucket(bucket, looked)
     if "deny" in verdicts:
         return False
     policy = identity.session.policy if identity.session is not None else None
@@ -145,11 +144,17 @@ def _allows(call: Call, looked: Asking, bucket: Bucket | None) -> bool:
     return identity.is_root or "allow" in verdicts
 
 
-def _is_blocked(bucket: Bucket, document: bytes, looked: Asking) -> bool:
-    """Tell whether what a policy allows everybody is not heeded, which denies nobody more."""
-    if looked.names or b"RestrictPublicBuckets" not in bucket.settings.get(ACCESS_BLOCK, b""):
-        return False
-    return read_policy(document).verdict(looked) == "allow"
+def _of_bucket(bucket: Bucket, looked: Asking) -> list[Verdict]:
+    """Return what a bucket's policy and setting say; its access block leaves denials alone."""
+    verdicts: list[Verdict] = []
+    document = bucket.settings.get(POLICY)
+    if document is not None:
+        verdicts.append(read_policy(document).verdict(looked))
+    if looked.action in _ALLOWED.get(bucket.settings.get(ANONYMOUS, b""), frozenset()):
+        verdicts.append("allow")
+    block = bucket.settings.get(ACCESS_BLOCK, b"").decode().split(",")
+    is_restricted = not looked.names and RESTRICTS in block
+    return [each for each in verdicts if not (is_restricted and each == "allow")]
 
 
 def _own_policies(call: Call) -> Sequence[bytes]:

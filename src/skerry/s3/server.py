@@ -6,7 +6,14 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from skerry.s3 import bucket_calls, listing_calls, object_calls, unset_calls, upload_calls
+from skerry.s3 import (
+    bucket_calls,
+    listing_calls,
+    object_calls,
+    policy_calls,
+    unset_calls,
+    upload_calls,
+)
 from skerry.s3.connection import Connection
 from skerry.s3.router import Operation, Router
 from skerry.s3.unbuilt import UNBUILT
@@ -25,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *bucket_calls.OPERATIONS,
     *listing_calls.OPERATIONS,
     *object_calls.OPERATIONS,
+    *policy_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,

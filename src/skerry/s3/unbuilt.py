@@ -14,10 +14,10 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "policy": "BucketPolicy", "tagging": "BucketTagging",
+    "cors": "BucketCors", "tagging": "BucketTagging",
     "lifecycle": "BucketLifecycleConfiguration", "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
-    "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
+    "ownershipControls": "BucketOwnershipControls",
 }  # fmt: skip
 _ONLY_PUT = {
     "notification": "BucketNotificationConfiguration", "object-lock": "ObjectLockConfiguration",
