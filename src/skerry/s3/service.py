@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects
-from skerry.s3 import query_calls
+from skerry.s3 import query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
 from skerry.s3.call import Call
 from skerry.s3.connection import Request, Response
@@ -55,7 +55,8 @@ class Service:
         if path in _HEALTH and request.method in ("GET", "HEAD"):
             return Response(200)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
-        claim = claim_of(asked)
+        is_old = signature_v2.speaks(asked)
+        claim = signature_v2.claim_of(asked) if is_old else claim_of(asked)
         if claim is not None and claim.service != "s3":
             unproven = Call(
                 objects=self.objects, request=request, bucket="", key="", query={},
@@ -63,8 +64,8 @@ class Service:
                 request_id=request_id, keyring=self.keyring,
             )  # fmt: skip
             return await query_calls.answer(unproven, asked, claim, self.now_s())
-        identity, secret = self._proven(claim, asked)
-        bucket, name = self._place(path, request.headers.get("host", ""))
+        host_bucket, bucket, name = self._place(path, request.headers.get("host", ""))
+        identity, secret = self._proven(claim, asked, request.target, host_bucket)
         query: dict[str, str] = {}
         for each, value in pairs:
             query.setdefault(each, value)
@@ -86,20 +87,26 @@ class Service:
                 raise Denied("access_denied", "This access key may not s3:ListBucket.") from None
             raise
 
-    def _proven(self, claim: Claim | None, asked: Asked) -> tuple[Identity, str]:
+    def _proven(
+        self, claim: Claim | None, asked: Asked, target: bytes, host_bucket: str
+    ) -> tuple[Identity, str]:
         if claim is None:
             return _ANYBODY, ""
         identity, secret = self.keyring.find(claim.access_key, claim.session_token)
-        check(claim, asked, secret, self.now_s())
+        if claim.algorithm == signature_v2.ALGORITHM:
+            signature_v2.check(claim, asked, target, host_bucket, secret, self.now_s())
+        else:
+            check(claim, asked, secret, self.now_s())
         return identity, secret
 
-    def _place(self, path: str, host: str) -> tuple[str, str]:
-        """Return bucket and key, by the path, or by the host name where that has the bucket."""
+    def _place(self, path: str, host: str) -> tuple[str, str, str]:
+        """Return the bucket in the host name, the bucket, and the key."""
         name = host.lower().partition(":")[0]
         if self.domain and name.endswith(f".{self.domain}"):
-            return name[: -len(self.domain) - 1], path[1:]
+            bucket = name[: -len(self.domain) - 1]
+            return bucket, bucket, path[1:]
         bucket, _, key = path[1:].partition("/")
-        return bucket, key
+        return "", bucket, key
 
 
 def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:

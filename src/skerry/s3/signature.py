@@ -87,14 +87,10 @@ def claim_of(asked: Asked) -> Claim | None:
         return _by_header(asked, header)
     if "X-Amz-Signature" in query or "X-Amz-Algorithm" in query:
         return _by_query(asked, query)
-    if "Signature" in query and "AWSAccessKeyId" in query:
-        raise _old_version()
     return None
 
 
 def _by_header(asked: Asked, header: str) -> Claim:
-    if header.startswith("AWS "):
-        raise _old_version()
     match = _HEADER.fullmatch(header.strip())
     if match is None:
         raise _bad_header("The Authorization header is not that of signature version 4.")
@@ -108,7 +104,7 @@ def _by_header(asked: Asked, header: str) -> Claim:
     return Claim(
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_header), signed=tuple(match[2].lower().split(";")),
-        signature=match[3], payload=_payload(payload) if payload is not None else "",
+        signature=match[3], payload=payload_of(payload) if payload is not None else "",
         session_token=asked.headers.get("x-amz-security-token"),
     )  # fmt: skip
 
@@ -127,7 +123,7 @@ def _by_query(asked: Asked, query: Mapping[str, str]) -> Claim:
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_query),
         signed=tuple(query["X-Amz-SignedHeaders"].lower().split(";")), signature=signature,
-        payload=_payload(asked.headers.get("x-amz-content-sha256", UNSIGNED)),
+        payload=payload_of(asked.headers.get("x-amz-content-sha256", UNSIGNED)),
         session_token=query.get("X-Amz-Security-Token"), expires_s=int(expires),
     )  # fmt: skip
 
@@ -151,11 +147,16 @@ def check(claim: Claim, asked: Asked, secret: str, now_s: int) -> None:
     _check_signed(claim, asked)
     key = signing_key(secret, claim.date, claim.region, claim.service)
     if not hmac.compare_digest(_signature(claim, asked, key), claim.signature):
-        raise Denied(
-            "signature_mismatch",
-            "The signature does not fit the request. Check the secret key, and that nothing on the "
-            "way changes path, query or headers.",
-        )
+        raise mismatch()
+
+
+def mismatch() -> Denied:
+    """Return the error of a signature that is another one."""
+    return Denied(
+        "signature_mismatch",
+        "The signature does not fit the request. Check the secret key, and that nothing on the "
+        "way changes path, query or headers.",
+    )
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
@@ -236,7 +237,8 @@ def _parsed(moment: str) -> int | None:
     return int(parsed.timestamp())
 
 
-def _payload(text: str) -> str:
+def payload_of(text: str) -> str:
+    """Return what x-amz-content-sha256 says. Raises Invalid(bad_content_sha256), NotBuilt."""
     if text in (UNSIGNED, STREAMING, STREAMING_TRAILER, UNSIGNED_TRAILER):
         return text
     if text.startswith("STREAMING-AWS4-ECDSA"):
@@ -247,10 +249,6 @@ def _payload(text: str) -> str:
             "x-amz-content-sha256 is a SHA-256 in hexadecimal, or a known word.",
         )
     return text
-
-
-def _old_version() -> NotBuilt:
-    return NotBuilt("signature_version", "Signatures of version 2 are not understood here. Use 4.")
 
 
 def _bad_header(message: str) -> Invalid:
