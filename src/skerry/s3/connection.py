@@ -36,7 +36,8 @@ _NEVER = float("inf")
 class Request:
     """One request. target: as it was sent. headers: names in lower case; several values joined.
 
-    size: of the body as it is sent, None if that is not known beforehand.
+    size: of the body as it is sent, None if that is not known beforehand. size_min: where the size
+    is not known but its bounds are, the least, and `size` is the most.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Request:
     body: Body
     size: int | None
     peer: str
+    size_min: int | None = None
 
 
 @dataclass(slots=True)

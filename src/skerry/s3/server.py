@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skerry.s3 import (
     bucket_calls,
+    form_calls,
     listing_calls,
     object_calls,
     policy_calls,
@@ -30,6 +31,7 @@ _END_S_MAX = 5.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *bucket_calls.OPERATIONS,
+    *form_calls.OPERATIONS,
     *listing_calls.OPERATIONS,
     *object_calls.OPERATIONS,
     *policy_calls.OPERATIONS,

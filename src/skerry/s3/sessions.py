@@ -73,7 +73,7 @@ class Sessions:
         assert len(secret) == SECRET_BYTES
         self._secret = secret
         self._entropy = entropy
-        self._now_s = now_s
+        self.now_s = now_s
 
     def issue(
         self, account: str, access_key: str, policy: bytes | None, lifetime_s: int, name: str = ""
@@ -98,7 +98,7 @@ class Sessions:
             )
         random = self._entropy(_RANDOM_BYTES)
         mine = PREFIX + base64.b32encode(random[:10]).decode()
-        expires_at_s = self._now_s() + lifetime_s
+        expires_at_s = self.now_s() + lifetime_s
         said = msgspec.msgpack.encode(
             _Said(mine, account, access_key, expires_at_s, policy, name, random)
         )
@@ -116,7 +116,7 @@ class Sessions:
         said = self._said(session_token)
         if said is None or said.access_key != access_key:
             return None
-        if said.expires_at_s <= self._now_s():
+        if said.expires_at_s <= self.now_s():
             raise Denied("session_expired", "The temporary key has expired. Ask for a new one.")
         return Session(
             account=said.account, issuer=said.issuer, secret=self._secret_of(session_token),
@@ -130,6 +130,8 @@ class Sessions:
             data = base64.b64decode(token, altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
+        if base64.urlsafe_b64encode(data).decode() != token:
+            return None  # there is one way to write it
         mark, said = data[:_MARK_BYTES], data[_MARK_BYTES:]
         if not hmac.compare_digest(mark, self._mark(said)):
             return None

@@ -128,6 +128,25 @@ def _by_query(asked: Asked, query: Mapping[str, str]) -> Claim:
     )  # fmt: skip
 
 
+def claim_of_form(fields: Mapping[str, str]) -> Claim:
+    """Return what the fields of a POST form say of who signed its policy, which is all they sign.
+
+    Raises Invalid(bad_query_authorization).
+    """
+    if fields.get("x-amz-algorithm") != ALGORITHM:
+        raise _bad_query("x-amz-algorithm is not that of signature version 4.")
+    access_key, date, region, service = _credential(fields.get("x-amz-credential", ""), _bad_query)
+    moment, signature = fields.get("x-amz-date", ""), fields.get("x-amz-signature", "")
+    at_s = _seconds(moment, _bad_query)
+    if moment[:8] != date or service != "s3" or _HEXADECIMAL.fullmatch(signature) is None:
+        raise _bad_query("x-amz-signature, and the same date in both fields, must be there.")
+    return Claim(
+        access_key=access_key, date=date, region=region, service=service, moment=moment,
+        at_s=at_s, signed=(), signature=signature, payload=UNSIGNED,
+        session_token=fields.get("x-amz-security-token"),
+    )  # fmt: skip
+
+
 def check(claim: Claim, asked: Asked, secret: str, now_s: int) -> None:
     """Return if a request is from who knows secret, and of now.
 

@@ -40,5 +40,4 @@ UNBUILT = (
     *_each("object", {"torrent": "ObjectTorrent"}, {"GET": "Get"}),
     *_each("object", {"select": "ObjectContent"}, {"POST": "Select"}),
     *_each("object", {"restore": "Object"}, {"POST": "Restore"}),
-    Operation(name="PostObject", method="POST", on="bucket", handler=None),
 )  # fmt: skip
