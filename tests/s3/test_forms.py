@@ -27,7 +27,7 @@ SIGNED = {
     "x-amz-credential": CREDENTIAL,
     "x-amz-date": MOMENT,
 }
-OPEN = [["starts-with", "$key", ""], {"bucket": "bkt"}]
+OPEN: list[object] = [["starts-with", "$key", ""], {"bucket": "bkt"}]
 
 
 def form(fields: dict[str, str], file: bytes, filename: str = "f.txt") -> bytes:
@@ -43,14 +43,18 @@ def form(fields: dict[str, str], file: bytes, filename: str = "f.txt") -> bytes:
 
 
 def signed(
-    conditions: object, fields: dict[str, str], signer: Signer = ROOT, /, **more: object
+    conditions: list[object], fields: dict[str, str], signer: Signer = ROOT, /, **more: object
 ) -> dict[str, str]:
     """Return fields with a policy that is signed, which holds until an hour later."""
     mine = {**SIGNED, "x-amz-credential": CREDENTIAL.replace(ACCESS, signer.access)}
     if signer.token:
         mine["x-amz-security-token"] = signer.token
-    listed = [*conditions, *({name: value} for name, value in mine.items())]  # type: ignore[misc]
-    document = {"expiration": "2013-05-24T01:00:00Z", "conditions": listed, **more}
+    listed = [*conditions, *({name: value} for name, value in mine.items())]
+    document: dict[str, object] = {
+        "expiration": "2013-05-24T01:00:00Z",
+        "conditions": listed,
+        **more,
+    }
     text = base64.b64encode(json.dumps(document).encode()).decode()
     key = signing_key(signer.secret, "20130524", "us-east-1", "s3")
     return {**fields, **mine, "policy": text, "x-amz-signature": sign(key, text)}
@@ -69,7 +73,7 @@ def test_a_form_is_an_object_with_what_its_fields_say(tmp_path: Path) -> None:
         "key": "in/${filename}", "Content-Type": "text/css", "x-amz-meta-who": "é",
         "tagging": tags, "x-ignore-me": "x",
     }  # fmt: skip
-    conditions = [
+    conditions: list[object] = [
         *OPEN, ["starts-with", "$Content-Type", "text/"], {"x-amz-meta-who": "é"},
         ["eq", "$tagging", tags], ["content-length-range", 1, 10],
     ]  # fmt: skip
@@ -110,7 +114,7 @@ def test_a_form_is_answered_as_it_asks(
     tmp_path: Path, fields: dict[str, str], status: int, said: bytes
 ) -> None:
     async def story(site: Site) -> None:
-        conditions = [*OPEN, *({name: value} for name, value in fields.items())]
+        conditions: list[object] = [*OPEN, *({name: value} for name, value in fields.items())]
         told = await post(site, form(signed(conditions, {"key": "k", **fields}), b"hello"))
 
         assert told.status == status
@@ -153,7 +157,11 @@ def test_a_form_is_answered_as_it_asks(
     ],
 )  # fmt: skip
 def test_what_a_policy_does_not_allow_is_refused(
-    tmp_path: Path, conditions: object, fields: dict[str, str], more: dict[str, object], code: str
+    tmp_path: Path,
+    conditions: list[object],
+    fields: dict[str, str],
+    more: dict[str, object],
+    code: str,
 ) -> None:
     async def story(site: Site) -> None:
         told = await post(site, form(signed(conditions, fields, **more), b"hello"))
@@ -165,7 +173,7 @@ def test_what_a_policy_does_not_allow_is_refused(
 
 
 def test_a_file_that_is_too_small_leaves_nothing_behind(tmp_path: Path) -> None:
-    conditions = [*OPEN, ["content-length-range", 4 << 20, 8 << 20]]
+    conditions: list[object] = [*OPEN, ["content-length-range", 4 << 20, 8 << 20]]
 
     async def story(site: Site) -> None:
         told = await post(site, form(signed(conditions, {"key": "k"}), b"x" * (3 << 20)))
