@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from skerry.objects import buckets, listing
 from tests.objects.place import Ground, put
 
-letters = st.text("a/-ü", min_size=1, max_size=4)
+# Folders among them, whose key is the prefix that is asked for.
+letters = st.text("a/-ü", min_size=1, max_size=4) | st.sampled_from(["a/", "a//", "a/-", "a/a/"])
 
 
 def expected(keys: list[str], prefix: str, delimiter: str) -> list[str]:

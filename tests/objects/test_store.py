@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skerry.base import Conflict, LimitReached, NotFound, SkerryError
-from skerry.objects import Objects, buckets, listing, reading, versions
-from skerry.objects.model import NULL_VERSION, Versioning
-from skerry.objects.versions import Condition
+from skerry.base import Conflict, Failed, LimitReached, NotAvailable, NotFound, SkerryError
+from skerry.objects import Objects, buckets, listing, reading, uploads, versions
+from skerry.objects.model import NULL_VERSION, Piece, Version, Versioning
+from skerry.objects.records import crc_of
+from skerry.objects.versions import Condition, Told
 from skerry.testing.object_disk import PowerCut, SimulatedDisk
 from tests.objects.place import Ground, get, put, put_big
 
@@ -366,6 +368,83 @@ def test_bytes_that_were_changed_on_the_disk_are_not_given_out(tmp_path: Path) -
                 with pytest.raises(SkerryError) as caught:
                     await get(objects, "bkt", key)
                 assert caught.value.code == "data_changed"
+
+    asyncio.run(story())
+
+
+def tagged(version: Version, _now_ns: int) -> Version:
+    return msgspec.structs.replace(version, tags={"a": "b"})
+
+
+def test_what_is_said_of_an_object_changes_in_the_batch_that_puts_it(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def put_and_change() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"old")
+            began, gate = threading.Event(), threading.Event()
+            held = asyncio.ensure_future(
+                objects.writer.write(lambda _made: began.set() or gate.wait(9))
+            )
+            await asyncio.to_thread(began.wait, 9)
+            changes = (versions.change(objects, "bkt", "k", None, tagged) for _ in range(2))
+            together = asyncio.gather(put(objects, "k", b"new bytes"), *changes)
+            asyncio.get_running_loop().call_soon(gate.set)  # once they wait for the next batch
+            await asyncio.gather(held, together)
+
+    async def look() -> None:
+        async with ground.open() as objects:
+            row = versions.find(objects, buckets.find(objects, "bkt"), "k")
+            assert row.version.tags == {"a": "b"}
+            assert await get(objects, "bkt", "k") == b"new bytes"
+
+    asyncio.run(put_and_change())
+    ground.forget_index()
+    asyncio.run(look())
+
+
+def test_bytes_that_the_disk_has_changed_are_not_written_anew(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"x" * 100)
+            log = ground.disk.logs[1]
+            log[log.index(b"x" * 100) + 50] ^= 1
+            with pytest.raises(Failed, match="have changed"):
+                await versions.change(objects, "bkt", "k", None, tagged)
+
+    asyncio.run(story())
+
+
+def test_a_row_of_an_object_in_parts_that_is_gone_gives_no_other_bytes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            bucket = await buckets.make(objects, "bkt", "me")
+            upload = await uploads.begin(objects, "bkt", "k", "me", Told())
+            part = await uploads.put_part(
+                objects, upload, 1, Piece(3, crc_of(b"abc")), [b"abc"], b"m"
+            )
+            chosen = [uploads.Chosen(number=1, etag=part.md5.hex())]
+            await uploads.complete(objects, "bkt", "k", upload.upload_id, chosen)
+            row = versions.find(objects, bucket, "k")
+            await versions.delete(objects, "bkt", "k")
+            with pytest.raises(NotAvailable, match="replaced"):
+                await reading.open_range(objects, row, 0, 3)
+
+    asyncio.run(story())
+
+
+def test_a_work_that_breaks_harms_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            broken = objects.writer.write(lambda _made: 1 // 0)
+            results = await asyncio.gather(broken, put(objects, "k", b"1"), return_exceptions=True)
+            assert isinstance(results[0], ZeroDivisionError)
+            assert await get(objects, "bkt", "k") == b"1"
 
     asyncio.run(story())
 

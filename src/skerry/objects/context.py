@@ -9,12 +9,12 @@ from typing import TypeVar
 
 from skerry.base import Clock
 from skerry.objects import store
-from skerry.objects.blocks import FileWriter, data_changed, read_blocks
+from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
 from skerry.objects.model import Piece
-from skerry.objects.records import Buffer, crc_of
+from skerry.objects.records import Buffer
 from skerry.objects.store import Applied, Changes, Place, Row
 from skerry.objects.writer import Transaction, Writer
 
@@ -74,13 +74,6 @@ class Objects:
             return
         data = self.disk.read(row.place.segment, row.data_offset, piece.size)
         yield checked(piece, data)[offset : offset + size]
-
-
-def checked(piece: Piece, data: bytes) -> memoryview:
-    """Return the bytes of a piece that lies in the log. Raises Failed(data_changed)."""
-    if len(data) != piece.size or crc_of(data) != piece.crc:
-        raise data_changed()
-    return memoryview(data)
 
 
 def open_objects(

@@ -222,8 +222,7 @@ async def change(
         if piece is None or piece.file or not row.data_size:
             made.put(version)
         else:
-            data = objects.disk.read(row.place.segment, row.data_offset, piece.size)
-            made.put(version, [data], piece.crc)
+            made.put(version, made.data_of(row, piece), piece.crc)
         return version
 
     return await objects.writer.write(work)

@@ -20,10 +20,12 @@ from typing import Any, Generic, TypeVar
 
 from skerry.base import Failed, NotAvailable, SkerryError
 from skerry.objects import store
+from skerry.objects.blocks import checked
 from skerry.objects.disk import Disk
 from skerry.objects.log import SEGMENT_BYTES
+from skerry.objects.model import Piece
 from skerry.objects.records import Buffer, Record, frame, say
-from skerry.objects.store import Applied, Changes, Place
+from skerry.objects.store import Applied, Changes, Place, Row
 
 _T = TypeVar("_T")
 _BATCH_MAX = 256
@@ -40,6 +42,7 @@ class Transaction:
     The index shows what earlier works of the batch have put. pending: the bytes for the log.
     """
 
+    disk: Disk
     connection: sqlite3.Connection
     now_ns: int
     segment: int
@@ -50,6 +53,7 @@ class Transaction:
     pending: list[Buffer] = field(default_factory=list[Buffer])
     pending_bytes: int = 0
     changes: Changes = field(default_factory=Changes)
+    _data: dict[Place, Sequence[Buffer]] = field(default_factory=dict[Place, Sequence[Buffer]])
 
     def next_sequence(self) -> int:
         """Return a number that is higher than all before."""
@@ -71,7 +75,20 @@ class Transaction:
         self.pending += pieces
         self.pending_bytes += size
         data_size = sum(map(len, data))
+        if data:
+            self._data[place] = data
         store.apply(self.connection, self.changes, Applied(place, record, said, data_size))
+
+    def data_of(self, row: Row, piece: Piece) -> Sequence[Buffer]:
+        """Return the bytes of a piece that lies in the log, which may be on its way there only now.
+
+        Raises Failed(data_unreadable, data_changed).
+        """
+        coming = self._data.get(row.place)
+        if coming is not None:
+            return coming
+        data = self.disk.read(row.place.segment, row.data_offset, piece.size)
+        return [checked(piece, data)]
 
 
 @dataclass(slots=True)
@@ -190,7 +207,7 @@ class Writer:
         place = self._connection.execute(
             "SELECT segment, offset, serial, sequence, bucket FROM place"
         ).fetchone()
-        return Transaction(self._connection, self._now_ns(), *place)
+        return Transaction(self._disk, self._connection, self._now_ns(), *place)
 
     def _make_durable(self, made: Transaction) -> None:
         if not made.pending:
@@ -230,7 +247,7 @@ def _result_of(
     before = transaction.serial
     try:
         return work(transaction), None
-    except SkerryError as error:
+    except Exception as error:
         if transaction.serial != before:
             raise Failed("half_written", "A write was given up in its middle.") from error
         return None, error
