@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
 from skerry.s3.access import may
@@ -18,6 +19,7 @@ from tests.objects.place import Ground
 
 ACCESS, SECRET = "tester", "secret-of-tester"
 MOMENT = "20130524T000000Z"
+SCOPE = f"{MOMENT[:8]}/us-east-1/s3/aws4_request"
 NOW_S = 1369353600
 
 
@@ -65,18 +67,33 @@ def request(
     names = sorted(fields)
     asked = Asked(method=method, path=path, query=pairs, headers=fields)
     canonical = canonical_request(asked, names, fields["x-amz-content-sha256"])
-    scope = f"{MOMENT[:8]}/us-east-1/s3/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(
-        signing_key(SECRET, MOMENT[:8], "us-east-1", "s3"), text.encode(), "sha256"
-    )
+    signature = _signature(canonical)
     fields["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={ACCESS}/{scope}, SignedHeaders={';'.join(names)}, "
-        f"Signature={signature.hex()}"
+        f"AWS4-HMAC-SHA256 Credential={ACCESS}/{SCOPE}, SignedHeaders={';'.join(names)}, "
+        f"Signature={signature}"
     )
     fields.setdefault("content-length", str(len(body)))
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "connection: close", "", ""]).encode() + body
+    return "\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + body
+
+
+def presigned(method: str, path: str, **query: str) -> str:
+    """Return the target of a presigned URL that holds more parameters. Names have `_` for `-`."""
+    pairs = [(name.replace("_", "-"), value) for name, value in query.items()]
+    pairs += [
+        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"), ("X-Amz-Credential", f"{ACCESS}/{SCOPE}"),
+        ("X-Amz-Date", MOMENT), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
+    ]  # fmt: skip
+    asked = Asked(method=method, path=path, query=pairs, headers={"host": "x"})
+    canonical = canonical_request(asked, ["host"], "UNSIGNED-PAYLOAD", is_presigned=True)
+    return f"{path}?{urlencode([*pairs, ('X-Amz-Signature', _signature(canonical))])}"
+
+
+def _signature(canonical: str) -> str:
+    digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{SCOPE}\n{digest}"
+    key = signing_key(SECRET, MOMENT[:8], "us-east-1", "s3")
+    return hmac.digest(key, text.encode(), "sha256").hex()
 
 
 def parsed(data: bytes) -> Answer:

@@ -233,6 +233,7 @@ class Writer:
         """Have the log end where it did, or never write again: nothing that failed may stay in it."""
         try:
             self._disk.cut(segment, offset)
+            self._disk.remove_segment(segment + 1)  # or what tears in this one would be an error
         except SkerryError:
             self._broken = NotAvailable(
                 "store_broken",

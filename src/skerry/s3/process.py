@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import signal
 from collections.abc import Callable
@@ -82,9 +83,6 @@ def _key(settings: Settings, say: Callable[[str], None]) -> Key:
 
 async def _make_buckets(objects: Objects, start: Start) -> None:
     for name, access in start.buckets.items():
-        try:
-            await buckets.make(objects, name, _OWNER)
-        except Conflict:  # it is there, as it is after every other start
-            continue
-        if access:
-            await buckets.put_setting(objects, name, ANONYMOUS, access.encode())
+        settings = {ANONYMOUS: access.encode()} if access else {}
+        with contextlib.suppress(Conflict):  # it is there, as it is after every other start
+            await buckets.make(objects, name, _OWNER, settings=settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from skerry.base import Denied, Invalid, SkerryError
-from skerry.objects import Objects
+from skerry.objects import Objects, buckets
 from skerry.s3.call import Call, Identity
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
@@ -17,7 +17,11 @@ from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
-_HEALTH = {"/minio/health/live", "/minio/health/ready", "/health/live", "/health/ready"}
+_PROBES = {
+    f"/{place}/{name}"
+    for place in ("health", "minio/health")
+    for name in ("live", "ready", "cluster")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +61,14 @@ class Service:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
-        if path in _HEALTH and request.method in ("GET", "HEAD"):
-            return Response(200)
+        if path in _PROBES and self._is_probe(path, request):
+            return self._health(path)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         claim = claim_of(asked)
         key = self._proven(claim, asked)
         identity = Identity(access_key=key.access_key, account=key.account) if key else Identity()
+        if claim is not None and claim.expires_s is not None:
+            _take_headers(request.headers, pairs)
         bucket, name = self._place(path, request.headers.get("host", ""))
         query: dict[str, str] = {}
         for each, value in pairs:
@@ -78,6 +84,17 @@ class Service:
         )  # fmt: skip
         assert operation.handler is not None, "the router finds none without"
         return await operation.handler(call)
+
+    def _is_probe(self, path: str, request: Request) -> bool:
+        """Tell whether nothing but a probe can be meant: there is no such bucket."""
+        bucket, _ = self._place(path, request.headers.get("host", ""))
+        is_in_path = path[1:].startswith(f"{bucket}/")
+        is_free = is_in_path and not buckets.is_there(self.objects, bucket)
+        return is_free and request.method in ("GET", "HEAD")
+
+    def _health(self, path: str) -> Response:
+        is_well = path.endswith("/live") or not self.objects.writer.is_broken
+        return Response(200 if is_well else 503)
 
     def _proven(self, claim: Claim | None, asked: Asked) -> Key | None:
         if claim is None:
@@ -115,6 +132,13 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
             name, _, value = part.partition("=")
             pairs.append((unquote_plus(name), unquote_plus(value)))
     return text, pairs
+
+
+def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
+    """Have the headers that a presigned URL holds beside its signature: they are signed with it."""
+    for name, value in pairs:
+        if name.startswith("x-amz-") and name not in headers:
+            headers[name] = value
 
 
 def _refused(request: Request, error: SkerryError, request_id: str) -> Response:
