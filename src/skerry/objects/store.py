@@ -1,4 +1,4 @@
-"""The index: what the log says, in tables that find it. SQL lives here alone.
+"""The index: what the log says, in tables that find it. SQL lives here, and in `segments`.
 
 All of it follows from the log: `apply` is the one way in, for what is written now and for what is
 read again after a crash. Rows keep what a record says and where it lies.
@@ -15,6 +15,7 @@ from skerry.objects.model import NULL_VERSION, Bucket, Part, Upload, Version, se
 from skerry.objects.records import (
     HEAD_BYTES,
     BucketGone,
+    Counters,
     Record,
     UploadGone,
     VersionGone,
@@ -24,12 +25,16 @@ from skerry.objects.records import (
 
 _FIRST = -(1 << 63)  # below the rank of every former version
 
+SCHEMA_NUMBER = 2  # to be counted up with each change of what follows, or of what fills it
 SCHEMA = """
 CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
   sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
 INSERT INTO place VALUES (1, 0, 0, 0, 0);
 CREATE TABLE segments (segment INTEGER PRIMARY KEY, dead_bytes INTEGER NOT NULL);
 CREATE TABLE usage (bucket INTEGER PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE scrubbing (begun_at_ns INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
+  version_id TEXT NOT NULL);
+INSERT INTO scrubbing VALUES (0, '', '', '');
 CREATE TABLE files (file TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE buckets (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL);
@@ -140,6 +145,10 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+        case Counters():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            changes.sequence = max(changes.sequence, record.sequence)
+            changes.bucket = max(changes.bucket, record.bucket)
         case _:
             assert_never(record)
 

@@ -202,7 +202,7 @@ async def delete(
         made.put(VersionGone(place.number, key, wanted))
         return Deleted(version_id, was_marker=version.is_marker)
 
-    return await objects.writer.write(work)
+    return await objects.writer.write(work, makes_room=True)
 
 
 async def change(
