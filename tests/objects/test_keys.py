@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from skerry.base import LimitReached, SkerryError
-from skerry.objects import Objects, keys
+from skerry.objects import Objects, compaction, keys
 from tests.objects.place import Ground, run
 
 
@@ -107,6 +107,27 @@ def test_a_user_has_so_many_keys_and_policies(tmp_path: Path) -> None:
             await keys.put_policy(objects, "ann", "p3", b" " * 20_000)
 
     run(tmp_path, story)
+
+
+def test_users_and_keys_are_kept_when_room_is_made(tmp_path: Path) -> None:
+    ground, found = Ground(tmp_path), list[str]()
+
+    async def story() -> None:
+        async with ground.open(400) as objects:
+            found.extend([await made(objects), await made(objects, "bob")])
+            await keys.set_active(objects, "bob", found[1], is_active=False)
+            for _ in range(20):
+                await keys.put_policy(objects, "ann", "p", b" " * 200)
+            while compaction.is_wanted(objects):
+                await compaction.compact(objects)
+            assert objects.disk.segments()[0] > 1
+        ground.forget_index()
+        async with ground.open(400) as objects:
+            held = [keys.holder(objects, access_key) for access_key in found]
+            assert [each.key.is_active for each in held if each] == [True, False]
+            assert keys.find_user(objects, "ann").policies == {"p": b" " * 200}
+
+    asyncio.run(story())
 
 
 def test_what_was_replaced_counts_as_dead(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from skerry.base import Conflict, LimitReached, NotFound, SkerryError
-from skerry.objects import Objects, buckets, listing, reading, versions
-from skerry.objects.model import NULL_VERSION, Versioning
-from skerry.objects.versions import Condition
+from skerry.base import Conflict, Failed, LimitReached, NotAvailable, NotFound, SkerryError
+from skerry.objects import Objects, buckets, compaction, listing, reading, uploads, versions
+from skerry.objects.model import NULL_VERSION, Piece, Version, Versioning
+from skerry.objects.records import crc_of
+from skerry.objects.versions import Condition, Told
 from skerry.testing.object_disk import PowerCut, SimulatedDisk
 from tests.objects.place import Ground, get, put, put_big
 
@@ -101,8 +103,13 @@ async def _unmake(objects: Objects, model: Model, bucket: str) -> None:
         del model.buckets[bucket], model.versioning[bucket]
 
 
+async def _compact(objects: Objects, _model: Model, _bucket: str) -> None:
+    await compaction.compact(objects)
+
+
 VERBS: dict[str, Callable[..., Awaitable[None]]] = {
     "version": _version, "put": _put, "delete": _delete, "drop": _drop, "unmake": _unmake,
+    "compact": _compact,
 }  # fmt: skip
 
 
@@ -147,7 +154,9 @@ operations = st.one_of(
     st.tuples(st.just("drop"), bucket_names, keys, st.integers(0, 5)),
     st.tuples(st.just("version"), bucket_names, st.sampled_from(["enabled", "suspended"])),
     st.tuples(st.just("unmake"), bucket_names),
+    st.tuples(st.just("compact"), st.just("bkt")),
 )
+SEGMENT_BYTES = 600  # a few records
 endings = st.sampled_from(["close", "lose index", "set index back", "power cut"])
 chapter = st.tuples(st.lists(operations, min_size=4, max_size=16), endings)
 stories = st.lists(chapter, min_size=1, max_size=4)
@@ -168,7 +177,7 @@ def test_the_store_is_a_dictionary_that_outlives_everything(
             await step(objects, model, ("version", "bkt", versioning))
         for ops, ending in chapters:
             kept = ground.keep_index()
-            async with ground.open() as objects:
+            async with ground.open(SEGMENT_BYTES) as objects:
                 await check(objects, model)
                 for op in ops:
                     await step(objects, model, op)
@@ -296,6 +305,33 @@ def test_a_full_disk_refuses_writes_and_keeps_serving(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_is_deleted_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "a", b"1")
+
+            def full(name: str) -> None:
+                if name == "check room":
+                    raise LimitReached("data_full", "full")
+
+            ground.disk.before = full
+            results = await asyncio.gather(
+                put(objects, "b", b"2"), versions.delete(objects, "bkt", "a"),
+                buckets.make(objects, "new", "me"), return_exceptions=True,
+            )  # fmt: skip
+            assert [getattr(each, "code", None) for each in results] == [
+                "data_full",
+                None,
+                "data_full",
+            ]
+            await buckets.delete(objects, "bkt")
+
+    asyncio.run(story())
+
+
 def test_a_disk_that_cannot_be_put_back_is_never_written_again(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
 
@@ -303,8 +339,9 @@ def test_a_disk_that_cannot_be_put_back_is_never_written_again(tmp_path: Path) -
         async with ground.open() as objects:
             await buckets.make(objects, "bkt", "me")
 
-            def broken(_name: str) -> None:
-                raise LimitReached("data_full", "broken")
+            def broken(name: str) -> None:
+                if name != "check room":
+                    raise LimitReached("data_full", "broken")
 
             ground.disk.before = broken
             for expected in ("data_full", "store_broken", "store_broken"):
@@ -366,6 +403,83 @@ def test_bytes_that_were_changed_on_the_disk_are_not_given_out(tmp_path: Path) -
                 with pytest.raises(SkerryError) as caught:
                     await get(objects, "bkt", key)
                 assert caught.value.code == "data_changed"
+
+    asyncio.run(story())
+
+
+def tagged(version: Version, _now_ns: int) -> Version:
+    return msgspec.structs.replace(version, tags={"a": "b"})
+
+
+def test_what_is_said_of_an_object_changes_in_the_batch_that_puts_it(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def put_and_change() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"old")
+            began, gate = threading.Event(), threading.Event()
+            held = asyncio.ensure_future(
+                objects.writer.write(lambda _made: began.set() or gate.wait(9))
+            )
+            await asyncio.to_thread(began.wait, 9)
+            changes = (versions.change(objects, "bkt", "k", None, tagged) for _ in range(2))
+            together = asyncio.gather(put(objects, "k", b"new bytes"), *changes)
+            asyncio.get_running_loop().call_soon(gate.set)  # once they wait for the next batch
+            await asyncio.gather(held, together)
+
+    async def look() -> None:
+        async with ground.open() as objects:
+            row = versions.find(objects, buckets.find(objects, "bkt"), "k")
+            assert row.version.tags == {"a": "b"}
+            assert await get(objects, "bkt", "k") == b"new bytes"
+
+    asyncio.run(put_and_change())
+    ground.forget_index()
+    asyncio.run(look())
+
+
+def test_bytes_that_the_disk_has_changed_are_not_written_anew(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"x" * 100)
+            log = ground.disk.logs[1]
+            log[log.index(b"x" * 100) + 50] ^= 1
+            with pytest.raises(Failed, match="have changed"):
+                await versions.change(objects, "bkt", "k", None, tagged)
+
+    asyncio.run(story())
+
+
+def test_a_row_of_an_object_in_parts_that_is_gone_gives_no_other_bytes(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            bucket = await buckets.make(objects, "bkt", "me")
+            upload = await uploads.begin(objects, "bkt", "k", "me", Told())
+            part = await uploads.put_part(
+                objects, upload, 1, Piece(3, crc_of(b"abc")), [b"abc"], b"m"
+            )
+            chosen = [uploads.Chosen(number=1, etag=part.md5.hex())]
+            await uploads.complete(objects, "bkt", "k", upload.upload_id, chosen)
+            row = versions.find(objects, bucket, "k")
+            await versions.delete(objects, "bkt", "k")
+            with pytest.raises(NotAvailable, match="replaced"):
+                await reading.open_range(objects, row, 0, 3)
+
+    asyncio.run(story())
+
+
+def test_a_work_that_breaks_harms_no_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            broken = objects.writer.write(lambda _made: 1 // 0)
+            results = await asyncio.gather(broken, put(objects, "k", b"1"), return_exceptions=True)
+            assert isinstance(results[0], ZeroDivisionError)
+            assert await get(objects, "bkt", "k") == b"1"
 
     asyncio.run(story())
 

@@ -97,20 +97,37 @@ def request(
     names = sorted(fields)
     asked = Asked(method=method, path=path, query=pairs, headers=fields)
     canonical = canonical_request(asked, names, fields["x-amz-content-sha256"])
-    scope = f"{MOMENT[:8]}/us-east-1/{signer.service}/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    signature = hmac.digest(
-        signing_key(signer.secret, MOMENT[:8], "us-east-1", signer.service),
-        text.encode(),
-        "sha256",
-    )
+    signature = _signature(canonical, signer)
     fields["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={signer.access}/{scope}, SignedHeaders={';'.join(names)}, "
-        f"Signature={signature.hex()}"
+        f"AWS4-HMAC-SHA256 Credential={signer.access}/{_scope(signer)}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     fields.setdefault("content-length", str(len(body)))
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "connection: close", "", ""]).encode() + body
+    return "\r\n".join([*lines, "connection: close", "", ""]).encode("latin-1") + body
+
+
+def presigned(method: str, path: str, **query: str) -> str:
+    """Return the target of a presigned URL that holds more parameters. Names have `_` for `-`."""
+    pairs = [(name.replace("_", "-"), value) for name, value in query.items()]
+    pairs += [
+        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"), ("X-Amz-Credential", f"{ACCESS}/{_scope(ROOT)}"),
+        ("X-Amz-Date", MOMENT), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
+    ]  # fmt: skip
+    asked = Asked(method=method, path=path, query=pairs, headers={"host": "x"})
+    canonical = canonical_request(asked, ["host"], "UNSIGNED-PAYLOAD", is_presigned=True)
+    return f"{path}?{urlencode([*pairs, ('X-Amz-Signature', _signature(canonical, ROOT))])}"
+
+
+def _signature(canonical: str, signer: Signer) -> str:
+    digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
+    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{_scope(signer)}\n{digest}"
+    key = signing_key(signer.secret, MOMENT[:8], "us-east-1", signer.service)
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _scope(signer: Signer) -> str:
+    return f"{MOMENT[:8]}/us-east-1/{signer.service}/aws4_request"
 
 
 def parsed(data: bytes) -> Answer:

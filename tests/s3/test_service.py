@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from skerry.objects import buckets
 from skerry.s3.access import ANONYMOUS
 from skerry.testing.object_disk import SimulatedDisk
-from tests.s3.site import Site, parsed, request, tell
+from tests.s3.site import Site, parsed, presigned, request, tell
 
 DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
 VERSIONING = b"<VersioningConfiguration><Status>%b</Status></VersioningConfiguration>"
@@ -116,6 +116,40 @@ def test_a_bucket_in_the_host_name_and_a_slash_that_is_encoded(tmp_path: Path) -
 
         assert b"<Key>a/b</Key>" in listed.body
         assert b"<Key>c</Key>" in listed.body
+
+    tell(tmp_path, story)
+
+
+def test_probes_are_answered_where_no_bucket_has_their_name(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        get = b"GET /%b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        for path in (b"health/live", b"minio/health/ready"):
+            assert (await site.raw(get % path)).startswith(b"HTTP/1.1 200")
+        hosted = get.replace(b"Host: x", b"Host: bkt.s3.test") % b"health/live"
+        assert (await site.raw(hosted)).startswith(b"HTTP/1.1 403")
+        await buckets.make(site.objects, "health", "root")
+        assert (await site.raw(get % b"health/live")).startswith(b"HTTP/1.1 403")
+
+    tell(tmp_path, story)
+
+
+def test_a_presigned_url_may_hold_what_would_be_a_header(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        target = presigned("PUT", "/bkt/k", x_amz_meta_color="red", x_amz_tagging="a=b")
+        head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\n"
+        assert parsed(await site.raw(head.encode() + b"x")).status == 200
+        found = await site.call("GET", "/bkt/k")
+        assert found.headers["x-amz-meta-color"] == "red"
+        assert found.headers["x-amz-tagging-count"] == "1"
+
+    tell(tmp_path, story)
+
+
+def test_metadata_may_have_any_bytes(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        text = "ü€".encode().decode("latin-1")
+        assert (await site.call("PUT", "/bkt/k", x_amz_meta_name=text)).status == 200
+        assert (await site.call("GET", "/bkt/k")).headers["x-amz-meta-name"] == "ü€"
 
     tell(tmp_path, story)
 

@@ -136,6 +136,19 @@ def test_a_presigned_url_that_is_none_is_refused(name: str, value: str) -> None:
     assert refusal(changed(PRESIGNED, query=query)) == "bad_query_authorization"
 
 
+def test_no_header_is_signed_twice() -> None:
+    header = GET.headers["authorization"].replace("host;", "host;host;")
+    twice = [
+        (key, "host;host" if key == "X-Amz-SignedHeaders" else old) for key, old in PRESIGNED.query
+    ]
+
+    assert (
+        refusal(changed(GET, headers={**GET.headers, "authorization": header}))
+        == "bad_authorization"
+    )
+    assert refusal(changed(PRESIGNED, query=twice)) == "bad_query_authorization"
+
+
 def test_a_request_that_claims_nothing_is_anonymous() -> None:
     assert claim_of(Asked(method="GET", path="/", query=[("a", "b")], headers={})) is None
 

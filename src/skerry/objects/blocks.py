@@ -68,6 +68,13 @@ def read_blocks(disk: Disk, piece: Piece, offset: int, size: int) -> Iterator[Bu
         yield memoryview(block)[max(0, offset - begin) : end - begin]
 
 
+def checked(piece: Piece, data: bytes) -> memoryview:
+    """Return the bytes of a piece that lies in the log. Raises Failed(data_changed)."""
+    if len(data) != piece.size or crc_of(data) != piece.crc:
+        raise data_changed()
+    return memoryview(data)
+
+
 def data_changed() -> Failed:
     """Return the error of bytes that are not those that were written."""
     return Failed(

@@ -1,7 +1,8 @@
 """The verbs of buckets: make, find, list, change, delete."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -18,6 +19,11 @@ BUCKETS_MAX = 10_000
 def find(objects: Objects, name: str) -> Bucket:
     """Return the bucket of that name. Raises NotFound(no_such_bucket)."""
     return found(objects.reader, name)
+
+
+def is_there(objects: Objects, name: str) -> bool:
+    """Tell whether there is a bucket of that name."""
+    return store.bucket(objects.reader, name) is not None
 
 
 def found(connection: sqlite3.Connection, name: str) -> Bucket:
@@ -38,7 +44,10 @@ def usage(objects: Objects, bucket: Bucket) -> tuple[int, int]:
     return store.usage(objects.reader, bucket.number)
 
 
-async def make(objects: Objects, name: str, owner: str, *, has_lock: bool = False) -> Bucket:
+async def make(
+    objects: Objects, name: str, owner: str, *, has_lock: bool = False,
+    settings: Mapping[str, bytes] = MappingProxyType({}),
+) -> Bucket:  # fmt: skip
     """Make a bucket. has_lock: its versions can be locked, for which it keeps them.
 
     Raises Invalid(bad_bucket_name), Conflict(bucket_exists, bucket_is_yours), LimitReached.
@@ -55,6 +64,7 @@ async def make(objects: Objects, name: str, owner: str, *, has_lock: bool = Fals
         bucket = Bucket(
             number=made.next_bucket(), name=name, owner=owner, created_at_ns=made.now_ns,
             versioning="enabled" if has_lock else "off", has_lock=has_lock,
+            settings=dict(settings),
         )  # fmt: skip
         made.put(bucket)
         return bucket
@@ -102,4 +112,4 @@ async def delete(objects: Objects, name: str) -> None:
             made.put(UploadGone(upload.upload_id))
         made.put(BucketGone(bucket.number))
 
-    await objects.writer.write(work)
+    await objects.writer.write(work, makes_room=True)

@@ -7,16 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from skerry.base import Clock
-from skerry.objects import key_store, store
-from skerry.objects.blocks import FileWriter, data_changed, read_blocks
+from skerry.base import Clock, Failed
+from skerry.objects import segments, store
+from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
 from skerry.objects.model import Key, Piece, User
-from skerry.objects.records import Buffer, crc_of
+from skerry.objects.records import Buffer
 from skerry.objects.store import Applied, Changes, Place, Row
-from skerry.objects.writer import Transaction, Writer
+from skerry.objects.writer import SEGMENT_BYTES, Transaction, Writer
 
 _T = TypeVar("_T")
 INLINE_BYTES_MAX = 1 << 20
@@ -87,23 +87,17 @@ class Objects:
         yield checked(piece, data)[offset : offset + size]
 
 
-def checked(piece: Piece, data: bytes) -> memoryview:
-    """Return the bytes of a piece that lies in the log. Raises Failed(data_changed)."""
-    if len(data) != piece.size or crc_of(data) != piece.crc:
-        raise data_changed()
-    return memoryview(data)
-
-
 def open_objects(
     disk: Disk,
     connect: Callable[[], sqlite3.Connection],
     clock: Clock,
     entropy: Callable[[int], bytes],
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> Objects:
     """Open the store, with the index brought to where the log ends; to be called in the loop.
 
     connect: opens the index, an SQLite file whose commits need not be synced; an empty one is made
-    anew from the log. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
+    anew from the log. segment_bytes: see `Writer`. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
     NotAvailable(data_unwritable).
     """
     writing = connect()
@@ -116,7 +110,7 @@ def open_objects(
         files.free(orphans)
         writer = Writer(
             disk, writing, clock.now_ns,
-            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None,
+            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None, segment_bytes,
         )  # fmt: skip
     except BaseException:
         writing.close()
@@ -126,13 +120,15 @@ def open_objects(
 
 def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
     """Have the index say what the log says, and the log end with its last whole record."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
-        connection.executescript(f"BEGIN; {store.SCHEMA} COMMIT;")
-    connection.executescript(key_store.SCHEMA)  # which older indexes lack
-    segment, offset, serial = connection.execute(
-        "SELECT segment, offset, serial FROM place"
-    ).fetchone()
-    end, count = Place(segment, offset), 0
+    segments.lay_out(connection)
+    end, serial = segments.place(connection)
+    there = disk.segments()
+    if serial and there and end.segment < there[0]:  # it is older than what was compacted
+        segments.forget_all(connection)
+        end, serial = segments.place(connection)
+    elif serial and end.segment not in there:
+        raise Failed("log_broken", f"Segment {end.segment} of the log is not there.")
+    count = 0
     connection.execute("BEGIN IMMEDIATE")
     changes = Changes()
     for place, framed in read_from(disk, end, serial):
@@ -147,10 +143,9 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
             _commit(connection, changes, end, serial)
             changes = Changes()
             connection.execute("BEGIN IMMEDIATE")
-    segments = disk.segments()
-    end = Place(segments[-1], 0) if segments and segments[-1] > end.segment else end
+    end = Place(there[-1], 0) if there and there[-1] > end.segment else end
     _commit(connection, changes, end, serial)
-    if end.segment not in segments:
+    if end.segment not in there:
         disk.make_segment(end.segment)
     elif disk.size(end.segment) > end.offset:
         disk.cut(end.segment, end.offset)

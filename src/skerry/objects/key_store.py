@@ -6,11 +6,11 @@ from skerry.objects.model import Key, User
 from skerry.objects.records import KeyGone, UserGone, framed_size, hear
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS users (name TEXT PRIMARY KEY,
+CREATE TABLE users (name TEXT PRIMARY KEY,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS keys (access_key TEXT PRIMARY KEY, user TEXT NOT NULL,
+CREATE TABLE keys (access_key TEXT PRIMARY KEY, user TEXT NOT NULL,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS keys_by_user ON keys (user, access_key);
+CREATE INDEX keys_by_user ON keys (user, access_key);
 """
 
 
@@ -44,6 +44,16 @@ def apply(
     for segment, size in before:
         dead[segment] = dead.get(segment, 0) + framed_size(size, 0)
     return dead
+
+
+def place(connection: sqlite3.Connection, record: User | Key) -> tuple[int, int] | None:
+    """Return where the last word on a user or key lies, None if it is gone."""
+    match record:
+        case User():
+            query, name = "SELECT segment, offset FROM users WHERE name = ?", record.name
+        case Key():
+            query, name = "SELECT segment, offset FROM keys WHERE access_key = ?", record.access_key
+    return connection.execute(query, (name,)).fetchone()
 
 
 def user(connection: sqlite3.Connection, name: str) -> User | None:

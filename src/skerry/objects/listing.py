@@ -27,7 +27,7 @@ def page(
 ) -> Page:
     """Return objects and common prefixes, together at most `limit`, of those after a key or prefix.
 
-    A prefix that ends with the delimiter and is given as `after` is passed over whole.
+    A common prefix that is given as `after` is passed over whole.
     """
     found = Page()
     if limit == 0:
@@ -125,7 +125,7 @@ def _behind(after: str, prefix: str, delimiter: str) -> bytes | None:
     """Return where a listing goes on after a key or common prefix, None if nothing can follow."""
     if not after:
         return prefix.encode()
-    if delimiter and after.endswith(delimiter) and after.startswith(prefix):
+    if after.startswith(prefix) and _common(after, prefix, delimiter) == after:
         following = _following(after.encode())
         return None if following is None else max(prefix.encode(), following)
     return max(prefix.encode(), after.encode() + b"\0")

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from skerry.base import NotAvailable
 from skerry.objects import store
-from skerry.objects.context import checked
+from skerry.objects.blocks import checked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator
@@ -24,7 +25,8 @@ async def open_range(
     """Return a range of a version's bytes: whole if it is small, else piece by piece.
 
     The first piece is read before this returns, so that what cannot be read is told and not begun.
-    Raises Failed(data_unreadable, data_changed), as the pieces may.
+    Raises Failed(data_unreadable, data_changed), as the pieces may, and NotAvailable(slow_down) if
+    the version has been replaced since the row was found.
     """
     piece = row.version.piece
     if size == 0:
@@ -32,9 +34,11 @@ async def open_range(
     if piece is not None and not piece.file:
         data = objects.disk.read_cached(row.place.segment, row.data_offset, piece.size)
         if data is None:
-            data = await asyncio.get_running_loop().run_in_executor(
-                objects.threads, objects.disk.read, row.place.segment, row.data_offset, piece.size
-            )
+            with objects.files.pinned({row.place.segment}):
+                data = await asyncio.get_running_loop().run_in_executor(
+                    objects.threads, objects.disk.read,
+                    row.place.segment, row.data_offset, piece.size,
+                )  # fmt: skip
         return bytes(checked(piece, data)[begin : begin + size])
     with contextlib.ExitStack() as pins:
         blocks = pins.enter_context(opened_blocks(objects, row, begin, size))
@@ -50,7 +54,8 @@ def opened_blocks(objects: Objects, row: Row, begin: int, size: int) -> Generato
     event loop's thread, at once when the row was found. The iterator raises as `open_range` does.
     """
     pieces = _pieces(objects, row, begin, size)
-    with objects.files.pinned({piece.file for _, piece, _, _ in pieces if piece.file}):
+    pins = {piece.file or each.place.segment for each, piece, _, _ in pieces}
+    with objects.files.pinned(pins):
         yield _blocks(objects, pieces)
 
 
@@ -75,6 +80,8 @@ def _pieces(objects: Objects, row: Row, begin: int, size: int) -> list[tuple[Row
         if low < high:
             found.append((each, part.piece, low - at, high - low))
         at += part.piece.size
+    if at != version.size:  # its parts went with it, in a moment between two looks at the index
+        raise NotAvailable("slow_down", "The object has just been replaced. Ask again.")
     return found
 
 

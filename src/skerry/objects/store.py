@@ -1,4 +1,4 @@
-"""The index: what the log says, in tables that find it. SQL lives here alone.
+"""The index: what the log says, in tables that find it. SQL lives here, and in `segments`.
 
 All of it follows from the log: `apply` is the one way in, for what is written now and for what is
 read again after a crash. Rows keep what a record says and where it lies.
@@ -25,6 +25,7 @@ from skerry.objects.model import (
 from skerry.objects.records import (
     HEAD_BYTES,
     BucketGone,
+    Counters,
     KeyGone,
     Record,
     UploadGone,
@@ -36,12 +37,16 @@ from skerry.objects.records import (
 
 _FIRST = -(1 << 63)  # below the rank of every former version
 
-SCHEMA = """
+SCHEMA_NUMBER = 3  # to be counted up with each change of what follows, or of what fills it
+_SCHEMA = """
 CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
   sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
 INSERT INTO place VALUES (1, 0, 0, 0, 0);
 CREATE TABLE segments (segment INTEGER PRIMARY KEY, dead_bytes INTEGER NOT NULL);
 CREATE TABLE usage (bucket INTEGER PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE scrubbing (begun_at_ns INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
+  version_id TEXT NOT NULL);
+INSERT INTO scrubbing VALUES (0, '', '', '');
 CREATE TABLE files (file TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE buckets (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL);
@@ -60,6 +65,7 @@ CREATE TABLE parts (upload_id TEXT NOT NULL, number INTEGER NOT NULL,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
   PRIMARY KEY (upload_id, number)) WITHOUT ROWID;
 """
+SCHEMA = _SCHEMA + key_store.SCHEMA
 
 
 class Place(NamedTuple):
@@ -154,6 +160,10 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
         case User() | UserGone() | Key() | KeyGone():
             changes.dead.update(key_store.apply(connection, record, place, applied.said))
+        case Counters():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            changes.sequence = max(changes.sequence, record.sequence)
+            changes.bucket = max(changes.bucket, record.bucket)
         case _:
             assert_never(record)
 

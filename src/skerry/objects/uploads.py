@@ -169,7 +169,7 @@ async def give_up(objects: Objects, bucket: str, key: str, upload_id: str) -> No
         _found(made.connection, place, key, upload_id)
         made.put(UploadGone(upload_id))
 
-    await objects.writer.write(work)
+    await objects.writer.write(work, makes_room=True)
 
 
 def _found(connection: sqlite3.Connection, bucket: Bucket, key: str, upload_id: str) -> Upload:

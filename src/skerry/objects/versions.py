@@ -202,7 +202,7 @@ async def delete(
         made.put(VersionGone(place.number, key, wanted))
         return Deleted(version_id, was_marker=version.is_marker)
 
-    return await objects.writer.write(work)
+    return await objects.writer.write(work, makes_room=True)
 
 
 async def change(
@@ -222,8 +222,7 @@ async def change(
         if piece is None or piece.file or not row.data_size:
             made.put(version)
         else:
-            data = objects.disk.read(row.place.segment, row.data_offset, piece.size)
-            made.put(version, [data], piece.crc)
+            made.put(version, made.data_of(row, piece), piece.crc)
         return version
 
     return await objects.writer.write(work)

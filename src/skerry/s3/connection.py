@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 _HEAD_BYTES_MAX = 64 << 10
 _HEADERS_MAX = 128
 _HIGH_BYTES, _LOW_BYTES = 1 << 20, 256 << 10  # of a body that wait to be read
-_WRITE_BYTES = 4 << 20  # of an answer that wait to be sent
+# Of answers that wait to be sent: a client takes the difference in _SEND_S, or is cut off.
+_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES = 4 << 20, 3 << 20
 _PIPELINED_MAX = 16
 _DRAIN_BYTES_MAX = 1 << 20  # of a body that nobody wants, to keep the connection
 _IDLE_S, _HEAD_S, _BODY_S, _SEND_S = 75.0, 20.0, 60.0, 60.0
+_BODY_BYTES_PER_S_MIN = 4096  # once _BODY_S were spent in waiting for a body
+_LINGER_S = 10.0  # for a client to send what nobody wants, and then to read why
 _NEVER = float("inf")
 
 
@@ -72,6 +75,8 @@ class Body:
         self._connection = connection
         self._pieces: deque[bytes] = deque()
         self._size = 0
+        self._came_bytes = 0
+        self._waited_s = 0.0
         self._news = asyncio.Event()
         self._awaits_continue = awaits_continue
         self.done = False
@@ -94,14 +99,21 @@ class Body:
                 return
             if self._connection.is_lost:
                 raise Invalid("body_size", "The connection ended before the body did.")
-            self._news.clear()
-            try:
-                async with asyncio.timeout(_BODY_S):
-                    await self._news.wait()
-            except TimeoutError:
-                raise Invalid(
-                    "request_timeout", "The body stopped coming. Send the request again."
-                ) from None
+            await self._wait()
+
+    async def _wait(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s = clock()
+        left_s = _BODY_S + self._came_bytes / _BODY_BYTES_PER_S_MIN - self._waited_s
+        self._news.clear()
+        try:
+            async with asyncio.timeout(min(left_s, _BODY_S)):
+                await self._news.wait()
+        except TimeoutError:
+            raise Invalid(
+                "request_timeout", "The body comes too slowly, or no more. Send the request again."
+            ) from None
+        self._waited_s += clock() - began_s
 
     async def drained(self) -> bool:
         """Read to the end what nobody wants, if that is little; tell whether it is all read."""
@@ -119,6 +131,7 @@ class Body:
         """Add a piece."""
         self._pieces.append(data)
         self._size += len(data)
+        self._came_bytes += len(data)
         if self._size > _HIGH_BYTES:
             self._connection.hold()
         self._news.set()
@@ -131,6 +144,14 @@ class Body:
     def wake(self) -> None:
         """Have the reader look."""
         self._news.set()
+
+
+class _Refused(Exception):
+    """What comes is no request that we take. status: what the client is told."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class Connection(asyncio.Protocol):
@@ -153,18 +174,25 @@ class Connection(asyncio.Protocol):
         self._is_held = False
         self._clock = asyncio.get_running_loop().time
         self._has_eof = False
+        self._is_deaf = False
         self.is_lost = False
         self.is_stopping = False
-        self.deadline_s = _NEVER
+        self._reading_deadline_s = _NEVER
+        self._writing_deadline_s = _NEVER
+
+    @property
+    def deadline_s(self) -> float:
+        """When it is to be closed, since nothing comes or nothing is read."""
+        return min(self._reading_deadline_s, self._writing_deadline_s)
 
     # -- asyncio --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless there are too many of us."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(_WRITE_BYTES)
+        self._transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
         self._all.add(self)
-        self.deadline_s = self._clock() + _IDLE_S
+        self._reading_deadline_s = self._clock() + _IDLE_S
         if len(self._all) > self._connections_max:
             self._transport.abort()
 
@@ -178,10 +206,16 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in what came."""
+        if self._is_deaf:
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400)
+        except httptools.HttpParserUpgrade:  # the request is answered as if it had not asked
+            self._is_deaf = True
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, _Refused):
+                raise
+            self._refuse(error.__context__.status)
         except httptools.HttpParserError:
             self._refuse(400)
 
@@ -196,12 +230,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Let the answer wait: the client does not read."""
         self._may_write.clear()
-        self.deadline_s = self._clock() + _SEND_S
+        self._writing_deadline_s = self._clock() + _SEND_S
 
     def resume_writing(self) -> None:
         """Let it go on."""
         self._may_write.set()
-        self.deadline_s = _NEVER
+        self._writing_deadline_s = _NEVER
 
     # -- httptools --
 
@@ -209,7 +243,7 @@ class Connection(asyncio.Protocol):
         """Begin a head."""
         self._target, self._headers, self._head_bytes = b"", {}, 0
         if self.task is None:
-            self.deadline_s = self._clock() + _HEAD_S
+            self._reading_deadline_s = self._clock() + _HEAD_S
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
@@ -223,11 +257,11 @@ class Connection(asyncio.Protocol):
         before = self._headers.get(key)
         self._headers[key] = text if before is None else f"{before},{text}"
         if len(self._headers) > _HEADERS_MAX:
-            self._refuse(431)
+            raise _Refused(431)
 
     def on_headers_complete(self) -> None:
         """Hand the request on."""
-        headers = self._headers
+        headers, self._headers = self._headers, {}  # what is yet to come are trailers
         awaits = headers.get("expect", "").lower() == "100-continue"
         self._body = Body(self, awaits_continue=awaits)
         length = headers.get("content-length")
@@ -237,11 +271,12 @@ class Connection(asyncio.Protocol):
             self._parser.get_method().decode(), self._target, headers, self._body, size,
             peer[0] if peer else "",
         )  # fmt: skip
-        self._waiting.append((request, self._parser.should_keep_alive()))
+        keeps = self._parser.should_keep_alive() and not self._parser.should_upgrade()
+        self._waiting.append((request, keeps))
         if len(self._waiting) > _PIPELINED_MAX:
-            self._refuse(400)
-        elif self.task is None:
-            self.deadline_s = _NEVER
+            raise _Refused(400)
+        if self.task is None:
+            self._reading_deadline_s = _NEVER
             self.task = asyncio.get_running_loop().create_task(self._answer_all())
 
     def on_body(self, data: bytes) -> None:
@@ -257,17 +292,30 @@ class Connection(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > _HEAD_BYTES_MAX:
-            self._refuse(431)
+            raise _Refused(431)
 
     def _refuse(self, status: int) -> None:
-        if not self._transport.is_closing():
-            if self.task is None:
-                phrase = HTTPStatus(status).phrase
-                self.send(
-                    f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                    .encode()
-                )  # fmt: skip
+        self._is_deaf = True
+        if self.task is not None:  # what came whole before is answered
+            self._has_eof = True
+            if self._body is not None and not self._body.done:
+                self._transport.close()
+            return
+        phrase = HTTPStatus(status).phrase
+        self.send(
+            f"HTTP/1.1 {status} {phrase}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+        )
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close when the client does: while it sends, closing would take our answer from it too."""
+        if self._transport.is_closing() or self._has_eof:
             self._transport.close()
+            return
+        self._is_deaf = True
+        self._reading_deadline_s = self._clock() + _LINGER_S
+        self._transport.write_eof()
+        self.read_on()
 
     # -- what a body does with it --
 
@@ -308,6 +356,9 @@ class Connection(asyncio.Protocol):
                 keeps = keeps and not self.is_stopping and await self._is_readable(request)
                 keeps = keeps and (bool(self._waiting) or not self._has_eof)
                 await self._send(request, response, keeps=keeps)
+                if not keeps and not request.body.done:
+                    self._linger()
+                    return
                 if not keeps:
                     self._transport.close()
                     return
@@ -319,7 +370,7 @@ class Connection(asyncio.Protocol):
             raise
         finally:
             self.task = None
-        self.deadline_s = self._clock() + _IDLE_S
+        self._reading_deadline_s = self._clock() + _IDLE_S
         if self.is_stopping or self._has_eof:
             self._transport.close()
 
@@ -337,6 +388,7 @@ class Connection(asyncio.Protocol):
         if not keeps:
             lines.append("Connection: close")
         head = "\r\n".join((*lines, "", "")).encode("latin-1", "replace")
+        await self._may_write.wait()
         if isinstance(body, bytes):
             self.send(head + body if body and request.method != "HEAD" else head)
             return

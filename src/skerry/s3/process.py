@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import signal
 from collections.abc import Callable
@@ -13,10 +14,12 @@ import uvloop
 
 from skerry.base import Conflict
 from skerry.host.clock import SystemClock, entropy
+from skerry.host.daemon import prepare_process
 from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
 from skerry.s3.access import ANONYMOUS
+from skerry.s3.background import background
 from skerry.s3.keyring import ACCOUNT, Key, Keyring
 from skerry.s3.root_key import FILE, root_key, session_secret
 from skerry.s3.server import router, serve
@@ -42,6 +45,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     Raises Invalid(bad_setting), NotAvailable(address_in_use, data_unwritable, store_in_use),
     LimitReached(data_full), Failed(bad_root_key, log_broken, data_unreadable).
     """
+    prepare_process()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, say))
     return 0
@@ -72,7 +76,8 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             )  # fmt: skip
             host, port = listener.getsockname()[:2]
             ready = f"skerry s3 is ready: http://{host}:{port}"
-            await serve(service.serve, listener, lambda: say(ready), stop)
+            async with background(objects, say):
+                await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()
 
@@ -87,9 +92,6 @@ def _key(settings: Settings, say: Callable[[str], None]) -> Key:
 
 async def _make_buckets(objects: Objects, start: Start) -> None:
     for name, access in start.buckets.items():
-        try:
-            await buckets.make(objects, name, ACCOUNT)
-        except Conflict:  # it is there, as it is after every other start
-            continue
-        if access:
-            await buckets.put_setting(objects, name, ANONYMOUS, access.encode())
+        settings = {ANONYMOUS: access.encode()} if access else {}
+        with contextlib.suppress(Conflict):  # it is there, as it is after every other start
+            await buckets.make(objects, name, ACCOUNT, settings=settings)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from skerry.base import Denied, Invalid, NotFound, SkerryError
-from skerry.objects import Objects
+from skerry.objects import Objects, buckets
 from skerry.s3 import query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
 from skerry.s3.call import Call
@@ -22,7 +22,11 @@ from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
 _ANYBODY = Identity()
-_HEALTH = {"/minio/health/live", "/minio/health/ready", "/health/live", "/health/ready"}
+_PROBES = {
+    f"/{place}/{name}"
+    for place in ("health", "minio/health")
+    for name in ("live", "ready", "cluster")
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,8 +56,8 @@ class Service:
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
-        if path in _HEALTH and request.method in ("GET", "HEAD"):
-            return Response(200)
+        if path in _PROBES and self._is_probe(path, request):
+            return self._health(path)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         is_old = signature_v2.speaks(asked)
         claim = signature_v2.claim_of(asked) if is_old else claim_of(asked)
@@ -66,6 +70,8 @@ class Service:
             return await query_calls.answer(unproven, asked, claim, self.now_s())
         host_bucket, bucket, name = self._place(path, request.headers.get("host", ""))
         identity, secret = self._proven(claim, asked, request.target, host_bucket)
+        if claim is not None and claim.expires_s is not None:
+            _take_headers(request.headers, pairs)
         query: dict[str, str] = {}
         for each, value in pairs:
             query.setdefault(each, value)
@@ -86,6 +92,17 @@ class Service:
                 # As AWS has it: who may not list is not told what there is.
                 raise Denied("access_denied", "This access key may not s3:ListBucket.") from None
             raise
+
+    def _is_probe(self, path: str, request: Request) -> bool:
+        """Tell whether nothing but a probe can be meant: there is no such bucket."""
+        _, bucket, _ = self._place(path, request.headers.get("host", ""))
+        is_in_path = path[1:].startswith(f"{bucket}/")
+        is_free = is_in_path and not buckets.is_there(self.objects, bucket)
+        return is_free and request.method in ("GET", "HEAD")
+
+    def _health(self, path: str) -> Response:
+        is_well = path.endswith("/live") or not self.objects.writer.is_broken
+        return Response(200 if is_well else 503)
 
     def _proven(
         self, claim: Claim | None, asked: Asked, target: bytes, host_bucket: str
@@ -127,6 +144,20 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
             name, _, value = part.partition("=")
             pairs.append((unquote_plus(name), unquote_plus(value)))
     return text, pairs
+
+
+def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
+    """Have the headers that a presigned URL holds beside its signature: they are signed with it.
+
+    Raises Invalid(bad_argument).
+    """
+    for name, value in pairs:
+        if name.startswith("x-amz-") and name not in headers:
+            if any(letter < " " or letter == "\x7f" for letter in value):
+                raise Invalid("bad_argument", f"{name[:80]} has control characters.")
+            headers[name] = value.encode("utf-8", "replace").decode(
+                "latin-1"
+            )  # as headers are read
 
 
 def _refused(request: Request, error: SkerryError, request_id: str) -> Response:

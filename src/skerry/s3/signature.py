@@ -103,7 +103,7 @@ def _by_header(asked: Asked, header: str) -> Claim:
         raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
     return Claim(
         access_key=access_key, date=date, region=region, service=service, moment=moment,
-        at_s=_seconds(moment, _bad_header), signed=tuple(match[2].lower().split(";")),
+        at_s=_seconds(moment, _bad_header), signed=_names(match[2], _bad_header),
         signature=match[3], payload=payload_of(payload) if payload is not None else "",
         session_token=asked.headers.get("x-amz-security-token"),
     )  # fmt: skip
@@ -119,11 +119,14 @@ def _by_query(asked: Asked, query: Mapping[str, str]) -> Claim:
         raise _bad_query(f"X-Amz-Expires is a number of seconds, at most {EXPIRES_S_MAX}.")
     moment = query.get("X-Amz-Date", "")
     access_key, date, region, service = _credential(query.get("X-Amz-Credential", ""), _bad_query)
+    signed = _names(query["X-Amz-SignedHeaders"], _bad_query)
+    is_body_signed = "x-amz-content-sha256" in signed
+    payload = asked.headers.get("x-amz-content-sha256", "") if is_body_signed else UNSIGNED
     return Claim(
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_query),
-        signed=tuple(query["X-Amz-SignedHeaders"].lower().split(";")), signature=signature,
-        payload=payload_of(asked.headers.get("x-amz-content-sha256", UNSIGNED)),
+        signed=signed, signature=signature,
+        payload=payload_of(query.get("X-Amz-Content-Sha256", payload)),
         session_token=query.get("X-Amz-Security-Token"), expires_s=int(expires),
     )  # fmt: skip
 
@@ -200,7 +203,8 @@ def _signature(claim: Claim, asked: Asked, key: bytes) -> str:
     canonical = canonical_request(
         asked, claim.signed, claim.payload, is_presigned=claim.expires_s is not None
     )
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    # Headers were read as Latin-1, whatever bytes they are; all else here is ASCII.
+    digest = hashlib.sha256(canonical.encode("latin-1", "replace")).hexdigest()
     return sign(key, f"{ALGORITHM}\n{claim.moment}\n{claim.scope}\n{digest}")
 
 
@@ -229,6 +233,13 @@ def _check_signed(claim: Claim, asked: Asked) -> None:
             if claim.expires_s is not None and name == "x-amz-content-sha256":
                 continue
             raise Denied("unsigned_header", f"The header {name[:80]} must be signed.")
+
+
+def _names(text: str, wrong: Callable[[str], Invalid]) -> tuple[str, ...]:
+    names = tuple(text.lower().split(";"))
+    if len(set(names)) < len(names):
+        raise wrong("A header is signed once.")  # else a small request would make a huge text
+    return names
 
 
 def _credential(text: str, wrong: Callable[[str], Invalid]) -> tuple[str, str, str, str]:

@@ -120,7 +120,12 @@ def check(claim: Claim, asked: Asked, target: bytes, bucket: str, secret: str, n
 def text_to_sign(claim: Claim, asked: Asked, path: bytes, bucket: str) -> str:
     """Return what of a request is signed, as one text. path: as it was sent."""
     query = dict(asked.query)
-    fields = {**{name.lower(): value for name, value in asked.query}, **asked.headers}
+    # Headers were read as Latin-1, whatever bytes they are.
+    headers = {
+        name: value.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+        for name, value in asked.headers.items()
+    }
+    fields = {**{name.lower(): value for name, value in asked.query}, **headers}
     date = "" if "x-amz-date" in asked.headers else asked.headers.get("date", "")
     if claim.expires_s is not None:
         date = query["Expires"]
