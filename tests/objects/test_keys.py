@@ -1,6 +1,7 @@
 """Users and access keys: kept as everything is, and known again after a restart."""
 
 import asyncio
+import stat
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,17 @@ def test_users_and_keys_are_kept_when_room_is_made(tmp_path: Path) -> None:
             assert keys.find_user(objects, "ann").policies == {"p": b" " * 200}
 
     asyncio.run(story())
+
+
+def test_secrets_are_for_the_owner_of_the_store_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.db").touch(0o644)  # as an older Skerry left it
+
+    async def story(objects: Objects, ground: Ground) -> None:
+        await made(objects)
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("index.db*")}
+        assert modes == {0o600}
+
+    run(tmp_path, story)
 
 
 def test_what_was_replaced_counts_as_dead(tmp_path: Path) -> None:
