@@ -9,7 +9,7 @@ import pytest
 
 from skerry.objects import buckets, keys
 from skerry.s3.access import ANONYMOUS
-from tests.s3.site import Answer, Signer, Site, parsed, tell
+from tests.s3.site import Answer, Signer, Site, parsed, presigned, tell
 
 ALL = "arn:aws:s3:::*"
 VERSIONING = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
@@ -228,6 +228,27 @@ def test_a_bad_policy_is_refused(tmp_path: Path, document: bytes, code: str) -> 
     async def story(site: Site) -> None:
         answer = await site.call("PUT", "/bkt?policy", document)
         assert (answer.status, answer.code) == (400, code)
+
+    tell(tmp_path, story)
+
+
+def test_who_has_no_key_is_refused_before_a_document_is_read(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        for method, target in (("POST", "/bkt?delete"), ("PUT", "/bkt/k?tagging")):
+            answer = await anybody(site, method, target)
+            assert (answer.status, answer.code) == (403, "AccessDenied")
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "query", [{"x_amz_meta_a": "b\r\nset-cookie: c"}, {"x_amz_meta_a\nset_cookie: c": "b"}]
+)
+def test_a_url_puts_nothing_into_answers_to_others(tmp_path: Path, query: dict[str, str]) -> None:
+    async def story(site: Site) -> None:
+        head = f"PUT {presigned('PUT', '/bkt/k', **query)} HTTP/1.1\r\nHost: x\r\n"
+        said = parsed(await site.raw(f"{head}Content-Length: 0\r\n\r\n".encode()))
+        assert said.code == "InvalidArgument"
 
     tell(tmp_path, story)
 

@@ -150,6 +150,8 @@ def test_a_form_is_answered_as_it_asks(
         ([["eq", "key", "k"]], {"key": "k"}, {}, "InvalidPolicyDocument"),
         ([*OPEN, {"x-amz-meta-a": "\x01"}], {"key": "k", "x-amz-meta-a": "\x01"}, {},
          "InvalidArgument"),
+        ([*OPEN, {"x-amz-meta-a\nset-cookie: b": "c"}],
+         {"key": "k", "x-amz-meta-a\nset-cookie: b": "c"}, {}, "InvalidArgument"),
         ([*OPEN, {"x-amz-storage-class": "x"}], {"key": "k", "x-amz-storage-class": "x"}, {},
          "InvalidArgument"),
         ([*OPEN, {"content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}],

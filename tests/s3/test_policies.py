@@ -130,6 +130,8 @@ def test_conditions_hold_as_in_iam(operator: str, key: str, value: object, *, ho
         {"Resource": "arn:" + "*" * 2050}, {"Sid": 1}, {"Sid": "é"}, {"Other": 1},
         {"Principal": "ann"}, {"Principal": {}}, {"Principal": {"Service": "x"}},
         {"Principal": {"AWS": []}}, {"Principal": {"AWS": "arn:aws:iam::1:role/x"}},
+        {"Principal": {"AWS": "arn:aws:iam::123456789012:user/ann"}},
+        {"Principal": {"AWS": "123456789012"}},
         {"Principal": None, "NotPrincipal": {"AWS": "ann"}},
         {"Condition": []}, {"Condition": {"StringEquals": {}}},
         {"Condition": {"StringIs": {"s3:prefix": "a"}}},

@@ -28,7 +28,7 @@ POLICIES_MAX = 20
 _POLICIES_BYTES_MAX = 64 << 10  # of a user; all are read at each of its requests
 _NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 _POLICY_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
-_ACCESS_KEY = re.compile(r"[A-Z0-9]{20}")
+_ACCESS_KEY = re.compile(r"[A-Z0-9]{20}")  # no name of a user: policies name both
 
 
 def holder(objects: Objects, access_key: str) -> Holder | None:
@@ -60,7 +60,7 @@ def of_user(objects: Objects, name: str) -> list[Key]:
 
 async def create_user(objects: Objects, name: str) -> User:
     """Make a user. Raises Invalid(bad_user_name), Conflict(user_exists), LimitReached."""
-    if _NAME.fullmatch(name) is None or name == ROOT:
+    if _NAME.fullmatch(name) is None or name == ROOT or _ACCESS_KEY.fullmatch(name):
         raise Invalid("bad_user_name", "A user's name has 1 to 64 letters, digits and +=,.@-_")
 
     def work(made: Transaction) -> User:

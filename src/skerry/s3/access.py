@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skerry.base import Denied
+from skerry.s3.call import bucket_of
 from skerry.s3.policies import ARN, EVERYTHING, Asking, Verdict, read_policy
 from skerry.s3.request_values import RequestValues
 
@@ -86,6 +87,15 @@ def authorize_object(
     action = _OF_A_VERSION.get(action, action) if version_id else action
     if not _may(call, action, bucket, key, version_id, tags):
         raise _denied(action)
+
+
+def check_hope(call: Call) -> None:
+    """Return unless nobody without a key could do more here, before any of a body is read.
+
+    Raises Denied(access_denied), NotFound(no_such_bucket).
+    """
+    if call.identity.is_anonymous and POLICY not in bucket_of(call).settings:
+        raise Denied("access_denied", "Nobody may do that without an access key.")
 
 
 def may_list(call: Call) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 XML = "application/xml"
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -92,6 +95,16 @@ def seconds_of(text: str) -> int | None:
         return int(parsedate_to_datetime(text).timestamp())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def is_header(name: str, value: str) -> bool:
+    """Tell whether what came elsewhere may become a header, which may be told again in answers."""
+    return _TOKEN.fullmatch(name) is not None and _CONTROL.search(value) is None
+
+
+def header_of(value: str) -> str:
+    """Return text as headers are read: each character is a byte of its UTF-8."""
+    return value.encode("utf-8", "replace").decode("latin-1")
 
 
 def checksum_header(algorithm: str) -> str:

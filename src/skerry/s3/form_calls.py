@@ -15,7 +15,7 @@ from skerry.base import Denied, Invalid
 from skerry.objects.model import PART_BYTES_MAX
 from skerry.s3 import signature_v2
 from skerry.s3.access import authorize
-from skerry.s3.call import Call, bucket_of, xml
+from skerry.s3.call import Call, bucket_of, header_of, is_header, xml
 from skerry.s3.connection import Response
 from skerry.s3.errors import xml_text
 from skerry.s3.form_policy import FormPolicy, form_policy
@@ -56,8 +56,8 @@ async def post_object(call: Call) -> Response:
         form = Form(body, call.header("content-type") or "")
         await form.read_fields()
         for name, value in form.fields.items():
-            if any(letter < " " or letter == "\x7f" for letter in value) and name != "tagging":
-                raise Invalid("bad_argument", f"The field {name[:80]} has control characters.")
+            if not is_header(name, "" if name == "tagging" else value):
+                raise Invalid("bad_argument", f"The field {name[:80]!r} can not be a header.")
         filename = form.filename.replace("\\", "/").rpartition("/")[2]
         key = form.fields.get("key", "").replace("${filename}", filename)
         if not key:
@@ -120,10 +120,9 @@ def _headers(call: Call, fields: Mapping[str, str]) -> dict[str, str]:
     headers = {name: value for name in _KEPT if (value := call.header(name)) is not None}
     for name, value in fields.items():
         if name in _HEADERS or name.startswith(_HEADER_PREFIXES):
-            # As headers are read: each character is a byte.
-            headers[name] = value.encode().decode("latin-1")
+            headers[name] = header_of(value)
     if acl := fields.get("acl") or fields.get("x-amz-acl"):
-        headers["x-amz-acl"] = acl.encode().decode("latin-1")
+        headers["x-amz-acl"] = header_of(acl)
     if tagging := fields.get("tagging"):
         document = parsed(tagging.encode(), "Tagging")
         pairs = [(text_of(e, "Key"), text_of(e, "Value")) for e in document.iterfind("TagSet/Tag")]

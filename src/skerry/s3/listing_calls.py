@@ -11,7 +11,7 @@ from urllib.parse import quote
 from skerry.base import Invalid, SkerryError
 from skerry.objects import listing, versions
 from skerry.objects.model import Version
-from skerry.s3.access import BYPASS, authorize_object, bypasses_governance
+from skerry.s3.access import BYPASS, authorize_object, bypasses_governance, check_hope
 from skerry.s3.bucket_calls import owner_xml
 from skerry.s3.call import NAMESPACE, Call, bucket_of, iso, xml
 from skerry.s3.connection import Response
@@ -133,6 +133,7 @@ class _Asked:
 
 async def delete_objects(call: Call) -> Response:
     """Delete many objects or versions."""
+    check_hope(call)
     document = parsed(await read_small(call, needs_digest=True), "Delete")
     asked = document.findall("Object")
     if not 1 <= len(asked) <= _DELETED_MAX:

@@ -13,7 +13,7 @@ from skerry.base import Conflict, Invalid, NotFound
 from skerry.objects import buckets, reading, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
-from skerry.s3.access import authorize_object, bypasses_governance
+from skerry.s3.access import authorize_object, bypasses_governance, check_hope
 from skerry.s3.call import (
     NAMESPACE,
     Call,
@@ -138,6 +138,7 @@ async def get_tags(call: Call) -> Response:
 
 async def put_tags(call: Call) -> Response:
     """Give an object tags in place of those it has."""
+    check_hope(call)
     document = parsed(await read_small(call), "Tagging")
     pairs = [(text_of(e, "Key"), text_of(e, "Value")) for e in document.iterfind("TagSet/Tag")]
     tags, version_id = _tags(pairs), call.query.get("versionId", "")

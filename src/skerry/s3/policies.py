@@ -27,9 +27,11 @@ _STATEMENTS_MAX = 100
 _ELEMENTS_MAX = 1000  # actions, resources and principals together: each is looked at per request
 _ACTION = re.compile(r"\*|[A-Za-z0-9-]{1,40}:[A-Za-z0-9*?]{1,128}")
 _SID = re.compile(r"[A-Za-z0-9 _-]{0,128}")
-_PRINCIPAL = re.compile(r"[\w+=,.@-]{1,128}")
-_PRINCIPAL_ARN = re.compile(r"arn:aws:iam::[0-9]{0,12}:(root|user/(?:[\w+=,.@-]+/)*([\w+=,.@-]+))")
-_ACCOUNT = re.compile(r"[0-9]{12}")
+_PRINCIPAL = re.compile(r"(?![0-9]{12}$)[\w+=,.@-]{1,128}")
+_PRINCIPAL_ARN = re.compile(
+    r"arn:aws:iam::(?:000000000000)?:(root|user/(?:[\w+=,.@-]+/)*([\w+=,.@-]+))"
+)
+_ACCOUNT = "000000000000"
 _FIELDS = frozenset(
     {"Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource",
      "Condition"}
@@ -295,7 +297,7 @@ def _principals(texts: Sequence[str]) -> _Principals:
         arn = _PRINCIPAL_ARN.fullmatch(text)
         if text == "*":
             everybody = True
-        elif _ACCOUNT.fullmatch(text) or (arn and arn[1] == "root"):
+        elif text == _ACCOUNT or (arn and arn[1] == "root"):
             has_account = True
         elif arn or _PRINCIPAL.fullmatch(text):
             names.add(arn[2] if arn else text)

@@ -12,7 +12,7 @@ from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
 from skerry.s3 import query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
-from skerry.s3.call import Call
+from skerry.s3.call import Call, header_of, is_header
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
 from skerry.s3.identity import Identity
@@ -153,11 +153,9 @@ def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> 
     """
     for name, value in pairs:
         if name.startswith("x-amz-") and name not in headers:
-            if any(letter < " " or letter == "\x7f" for letter in value):
-                raise Invalid("bad_argument", f"{name[:80]} has control characters.")
-            headers[name] = value.encode("utf-8", "replace").decode(
-                "latin-1"
-            )  # as headers are read
+            if not is_header(name, value):
+                raise Invalid("bad_argument", f"{name[:80]!r} can not be a header.")
+            headers[name] = header_of(value)
 
 
 def _refused(request: Request, error: SkerryError, request_id: str) -> Response:
