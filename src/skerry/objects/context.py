@@ -4,11 +4,11 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from skerry.base import Clock, Failed
-from skerry.objects import segments, store
+from skerry.objects import index, segments, store
 from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
@@ -28,7 +28,10 @@ _FILE_BYTES_OF_ID = 12
 
 @dataclass(slots=True)
 class Objects:
-    """The context of every verb. reader: for the event loop's thread alone; its uses are short."""
+    """The context of every verb. reader: for the event loop's thread alone; its uses are short.
+
+    ruled: set when the rules of a bucket have changed.
+    """
 
     disk: Disk
     writer: Writer
@@ -37,6 +40,7 @@ class Objects:
     entropy: Callable[[int], bytes]
     threads: ThreadPoolExecutor
     files: Files
+    ruled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
@@ -122,7 +126,7 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
     changes = Changes()
     for place, framed in read_from(disk, end, serial):
         applied = Applied(place, framed.record, framed.said, framed.data_size)
-        store.apply(connection, changes, applied)
+        index.apply(connection, changes, applied)
         end, serial, count = (
             Place(place.segment, place.offset + framed.size),
             framed.serial,

@@ -6,7 +6,14 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from skerry.s3 import bucket_calls, listing_calls, object_calls, unset_calls, upload_calls
+from skerry.s3 import (
+    bucket_calls,
+    lifecycle_calls,
+    listing_calls,
+    object_calls,
+    unset_calls,
+    upload_calls,
+)
 from skerry.s3.connection import Connection
 from skerry.s3.router import Operation, Router
 from skerry.s3.unbuilt import UNBUILT
@@ -26,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *listing_calls.OPERATIONS,
     *object_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
+    *lifecycle_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

@@ -15,7 +15,7 @@ _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
     "cors": "BucketCors", "policy": "BucketPolicy", "tagging": "BucketTagging",
-    "lifecycle": "BucketLifecycleConfiguration", "encryption": "BucketEncryption",
+    "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
     "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
 }  # fmt: skip

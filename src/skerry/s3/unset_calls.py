@@ -27,7 +27,6 @@ _MISSING = {
     "cors": ("BucketCors", "no_such_cors"),
     "policy": ("BucketPolicy", "no_such_policy"),
     "policyStatus": ("BucketPolicyStatus", "no_such_policy"),
-    "lifecycle": ("BucketLifecycleConfiguration", "no_such_lifecycle"),
     "encryption": ("BucketEncryption", "no_such_encryption"),
     "website": ("BucketWebsite", "no_such_website"),
     "replication": ("BucketReplication", "no_such_replication"),
