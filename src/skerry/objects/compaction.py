@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BATCH_BYTES = 1 << 20  # others who write wait for so much
 _DEAD_SHARE = 1 / 3
-_LOOK_S = 30.0
+_LOOK_NS = 30 * 10**9
 
 
 async def keep_room(objects: Objects) -> None:
@@ -33,7 +33,7 @@ async def keep_room(objects: Objects) -> None:
     while True:
         while is_wanted(objects):
             await compact(objects)
-        await asyncio.sleep(_LOOK_S)
+        await objects.clock.sleep_ns(_LOOK_NS)
 
 
 def is_wanted(objects: Objects) -> bool:
@@ -58,11 +58,12 @@ async def compact(objects: Objects) -> int:
     loop = asyncio.get_running_loop()
     batches = log.batches(objects.disk, oldest, _BATCH_BYTES)
     while (batch := await loop.run_in_executor(objects.threads, next, batches, None)) is not None:
-        began_s = loop.time()
+        began_ns = objects.clock.monotonic_ns()
         written += await objects.writer.write(
             functools.partial(_again, batch), _BATCH_BYTES, makes_room=True
         )
-        await asyncio.sleep(loop.time() - began_s)  # half of the writer's time is for others
+        # Half of the writer's time is for others.
+        await objects.clock.sleep_ns(objects.clock.monotonic_ns() - began_ns)
     await objects.writer.write(functools.partial(_leave, oldest), makes_room=True)
     # Else the index, set back by a power cut, might ask for records of the segment again.
     await objects.writer.settle()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
 from skerry.base import Clock, Failed
-from skerry.objects import segments, store
+from skerry.objects import index, segments, store
 from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
@@ -37,7 +37,8 @@ class Holder(NamedTuple):
 class Objects:
     """The context of every verb. reader: for the event loop's thread alone; its uses are short.
 
-    holders: access keys that were looked for and found; emptied when any of them changes.
+    holders: access keys that were looked for and found; emptied when any of them changes. ruled: set
+    when the rules of a bucket have changed.
     """
 
     disk: Disk
@@ -48,6 +49,7 @@ class Objects:
     threads: ThreadPoolExecutor
     files: Files
     holders: dict[str, Holder] = field(default_factory=dict[str, Holder])
+    ruled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
@@ -133,7 +135,7 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
     changes = Changes()
     for place, framed in read_from(disk, end, serial):
         applied = Applied(place, framed.record, framed.said, framed.data_size)
-        store.apply(connection, changes, applied)
+        index.apply(connection, changes, applied)
         end, serial, count = (
             Place(place.segment, place.offset + framed.size),
             framed.serial,

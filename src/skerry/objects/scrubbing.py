@@ -27,7 +27,7 @@ PASS_S = 7 * 86_400.0
 _BYTES_PER_S = 32 << 20
 _LEAST_BYTES = 32 << 10  # as which a small version counts: to find it takes its time too
 _PAGE = 100
-_LOOK_S = 600.0
+_LOOK_NS = 600 * 10**9
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ async def keep_looking(
         now_ns = objects.clock.now_ns()
         if cursor.bucket or now_ns >= cursor.begun_at_ns + int(PASS_S) * 10**9:
             await look(objects, scrubbed, tell, cursor if cursor.bucket else Cursor(now_ns))
-        await asyncio.sleep(_LOOK_S)
+        await objects.clock.sleep_ns(_LOOK_NS)
 
 
 async def look(
@@ -126,4 +126,4 @@ async def _read(objects: Objects, blocks: Iterator[Buffer], bytes_per_s: float) 
         block = await loop.run_in_executor(objects.threads, next, blocks, None)
         if block is None:
             return
-        await asyncio.sleep(max(len(block), _LEAST_BYTES) / bytes_per_s)
+        await objects.clock.sleep_ns(int(max(len(block), _LEAST_BYTES) * 1e9 / bytes_per_s))

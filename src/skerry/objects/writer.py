@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from skerry.base import Failed, NotAvailable, SkerryError
-from skerry.objects import store
+from skerry.objects import index, store
 from skerry.objects.blocks import checked
 from skerry.objects.disk import Disk
 from skerry.objects.model import Piece
@@ -77,7 +77,7 @@ class Transaction:
         data_size = sum(map(len, data))
         if data:
             self._data[place] = data
-        store.apply(self.connection, self.changes, Applied(place, record, said, data_size))
+        index.apply(self.connection, self.changes, Applied(place, record, said, data_size))
 
     def data_of(self, row: Row, piece: Piece) -> Sequence[Buffer]:
         """Return the bytes of a piece that lies in the log, which may be on its way there only now.

@@ -1,4 +1,4 @@
-"""What the store does while nobody asks it anything: room is made, and rot is looked for."""
+"""What the store does while nobody asks: rules end what they end, room is made, rot is looked for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from skerry.base import SkerryError
-from skerry.objects import compaction, scrubbing
+from skerry.objects import compaction, lifecycle, scrubbing
 from skerry.objects.scrubbing import Scrubbed
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from skerry.objects import Objects
     from skerry.objects.model import Version
 
-_AGAIN_S = 600.0
+_AGAIN_S = 10.0
 
 
 @asynccontextmanager
@@ -31,6 +31,7 @@ async def background(objects: Objects, say: Callable[[str], None]) -> AsyncGener
 
     async with asyncio.TaskGroup() as group:
         jobs = [
+            group.create_task(_again(lambda: lifecycle.keep_rules(objects), say)),
             group.create_task(_again(lambda: compaction.keep_room(objects), say)),
             group.create_task(_again(lambda: scrubbing.keep_looking(objects, scrubbed, tell), say)),
         ]

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,17 @@ from skerry.s3.startup import Start
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where to serve and what. directory: of the store. domain: see `Service`."""
+    """Where to serve and what. directory: of the store. domain: see `Service`.
+
+    descriptor: a socket that is bound to `listen` already, None where none is.
+    """
 
     directory: Path
     listen: str
     start: Start
     region: str = "us-east-1"
     domain: str = "localhost"
+    descriptor: int | None = None
 
 
 def run(settings: Settings, say: Callable[[str], None]) -> int:
@@ -55,7 +60,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    listener = listen_tcp(settings.listen, "--listen")
+    listener = _listener(settings)
     clock = SystemClock()
 
     def now_s() -> int:
@@ -80,6 +85,14 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
                 await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()
+
+
+def _listener(settings: Settings) -> socket.socket:
+    if settings.descriptor is None:
+        return listen_tcp(settings.listen, "--listen")
+    listener = socket.socket(fileno=settings.descriptor)
+    listener.set_inheritable(False)
+    return listener
 
 
 def _key(settings: Settings, say: Callable[[str], None]) -> Key:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from skerry.s3 import (
     bucket_calls,
     form_calls,
+    lifecycle_calls,
     listing_calls,
     object_calls,
     policy_calls,
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *object_calls.OPERATIONS,
     *policy_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
+    *lifecycle_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

@@ -14,8 +14,7 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "tagging": "BucketTagging",
-    "lifecycle": "BucketLifecycleConfiguration", "encryption": "BucketEncryption",
+    "cors": "BucketCors", "tagging": "BucketTagging", "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
     "ownershipControls": "BucketOwnershipControls",
 }  # fmt: skip
