@@ -111,6 +111,24 @@ def test_a_user_has_so_many_keys_and_policies(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_key_is_ended_on_a_full_disk_too(tmp_path: Path) -> None:
+    async def story(objects: Objects, ground: Ground) -> None:
+        access_key = await made(objects)
+
+        def full(name: str) -> None:
+            if name == "check room":
+                raise LimitReached("data_full", "full")
+
+        ground.disk.before = full
+        with pytest.raises(LimitReached):
+            await keys.create_key(objects, "ann")
+        await keys.set_active(objects, "ann", access_key, is_active=False)
+        await keys.delete_key(objects, "ann", access_key)
+        assert keys.holder(objects, access_key) is None
+
+    run(tmp_path, story)
+
+
 def test_users_and_keys_are_kept_when_room_is_made(tmp_path: Path) -> None:
     ground, found = Ground(tmp_path), list[str]()
 

@@ -84,7 +84,7 @@ async def delete_user(objects: Objects, name: str) -> None:
             raise Conflict("user_in_use", "Delete the user's access keys and policies first.")
         made.put(UserGone(user.name))
 
-    await _write(objects, work)
+    await _write(objects, work, takes_away=True)
 
 
 async def put_policy(objects: Objects, name: str, policy: str, document: bytes | None) -> None:
@@ -110,7 +110,7 @@ async def put_policy(objects: Objects, name: str, policy: str, document: bytes |
             )
         made.put(msgspec.structs.replace(user, policies=policies))
 
-    await _write(objects, work)
+    await _write(objects, work, takes_away=document is None)
 
 
 async def create_key(objects: Objects, user: str) -> Key:
@@ -138,7 +138,7 @@ async def set_active(objects: Objects, user: str, access_key: str, *, is_active:
         key = _key(made.connection, user, access_key)
         made.put(msgspec.structs.replace(key, is_active=is_active))
 
-    await _write(objects, work)
+    await _write(objects, work, takes_away=True)
 
 
 async def delete_key(objects: Objects, user: str, access_key: str) -> None:
@@ -147,7 +147,7 @@ async def delete_key(objects: Objects, user: str, access_key: str) -> None:
     def work(made: Transaction) -> None:
         made.put(KeyGone(_key(made.connection, user, access_key).access_key))
 
-    await _write(objects, work)
+    await _write(objects, work, takes_away=True)
 
 
 def no_policy(name: str) -> NotFound:
@@ -155,9 +155,14 @@ def no_policy(name: str) -> NotFound:
     return NotFound("no_such_user_policy", f"The user has no policy called {name[:128]!r}.")
 
 
-async def _write(objects: Objects, work: Callable[[Transaction], _T]) -> _T:
-    """Write, and forget who held which key, also where nobody waits for the end any more."""
-    task = asyncio.ensure_future(objects.writer.write(work))
+async def _write(
+    objects: Objects, work: Callable[[Transaction], _T], *, takes_away: bool = False
+) -> _T:
+    """Write, and forget who held which key, also where nobody waits for the end any more.
+
+    takes_away: it is done on a full disk too, since a key that got out must be ended there as well.
+    """
+    task = asyncio.ensure_future(objects.writer.write(work, makes_room=takes_away))
     task.add_done_callback(lambda _: objects.holders.clear())
     return await asyncio.shield(task)
 
