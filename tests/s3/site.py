@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
+from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.access import may
+from skerry.s3.metrics import Metrics
 from skerry.s3.server import router, serve
 from skerry.s3.service import Key, Service, target_of
 from skerry.s3.signature import Asked, canonical_request, signing_key
@@ -112,6 +114,7 @@ async def serving(folder: Path) -> AsyncGenerator[Site]:
             keys={ACCESS: Key(access_key=ACCESS, secret=SECRET, account="root")},
             region="us-east-1", domain="s3.test", now_s=lambda: NOW_S,
             may=lambda identity, action, bucket: may(objects, identity, action, bucket),
+            metrics=Metrics(objects, Scrubbed(), "token-of-metrics"),
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0))
         port, stop, up = listener.getsockname()[1], asyncio.Event(), asyncio.Event()

@@ -39,7 +39,8 @@ _NEVER = float("inf")
 class Request:
     """One request. target: as it was sent. headers: names in lower case; several values joined.
 
-    size: of the body as it is sent, None if that is not known beforehand.
+    size: of the body as it is sent, None if that is not known beforehand. operation: its name at
+    AWS, once that is known.
     """
 
     method: str
@@ -48,6 +49,7 @@ class Request:
     body: Body
     size: int | None
     peer: str
+    operation: str = "none"
 
 
 @dataclass(slots=True)

@@ -19,8 +19,10 @@ from skerry.host.daemon import prepare_process
 from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
+from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.access import ANONYMOUS, may
 from skerry.s3.background import background
+from skerry.s3.metrics import Metrics
 from skerry.s3.root_key import FILE, root_key
 from skerry.s3.server import router, serve
 from skerry.s3.service import Key, Service
@@ -69,14 +71,16 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         try:
             key = _key(settings, say)
             await _make_buckets(objects, settings.start)
+            scrubbed = Scrubbed()
             service = Service(
                 objects=objects, router=router(), keys={key.access_key: key},
                 region=settings.region, domain=settings.domain,
                 now_s=lambda: clock.now_ns() // 10**9, may=functools.partial(may, objects),
+                metrics=Metrics(objects, scrubbed, settings.start.metrics_token),
             )  # fmt: skip
             host, port = listener.getsockname()[:2]
             ready = f"skerry s3 is ready: http://{host}:{port}"
-            async with background(objects, say):
+            async with background(objects, scrubbed, say):
                 await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()

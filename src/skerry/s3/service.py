@@ -10,9 +10,11 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from skerry.base import Denied, Invalid, SkerryError
 from skerry.objects import Objects, buckets
+from skerry.s3 import metrics
 from skerry.s3.call import Call, Identity
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
+from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
@@ -44,10 +46,12 @@ class Service:
     domain: str
     now_s: Callable[[], int]
     may: Callable[[Identity, str, str], bool]
+    metrics: Metrics
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
+        began_ns = self.objects.clock.monotonic_ns()
         try:
             response = await self._answer(request, request_id)
         except SkerryError as error:
@@ -57,12 +61,16 @@ class Service:
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
         response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
+        self.metrics.answered(request, response, took_s)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
         if path in _PROBES and self._is_probe(path, request):
             return self._health(path)
+        if path in metrics.PATHS and self._is_probe(path, request):
+            return self._metrics(request)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         claim = claim_of(asked)
         key = self._proven(claim, asked)
@@ -75,6 +83,7 @@ class Service:
             query.setdefault(each, value)
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
+        request.operation = operation.name
         if not self.may(identity, operation.allowed_by, bucket):
             raise Denied("access_denied", f"This access key may not {operation.allowed_by}.")
         call = Call(
@@ -88,13 +97,18 @@ class Service:
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
         bucket, _ = self._place(path, request.headers.get("host", ""))
-        is_in_path = path[1:].startswith(f"{bucket}/")
+        is_in_path = f"{path[1:]}/".startswith(f"{bucket}/")
         is_free = is_in_path and not buckets.is_there(self.objects, bucket)
         return is_free and request.method in ("GET", "HEAD")
 
     def _health(self, path: str) -> Response:
         is_well = path.endswith("/live") or not self.objects.writer.is_broken
         return Response(200 if is_well else 503)
+
+    def _metrics(self, request: Request) -> Response:
+        if not self.metrics.may_see(request):
+            raise Denied("access_denied", "Metrics are for this machine, or for who has the token.")
+        return self.metrics.told()
 
     def _proven(self, claim: Claim | None, asked: Asked) -> Key | None:
         if claim is None:
