@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
+from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.keyring import Key, Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.server import router, serve
 from skerry.s3.service import Service, target_of
 from skerry.s3.sessions import Sessions
@@ -146,6 +148,7 @@ async def serving(folder: Path) -> AsyncGenerator[Site]:
         service = Service(
             objects=objects, router=router(), keyring=Keyring(objects, roots, sessions),
             region="us-east-1", domain="s3.test", now_s=lambda: NOW_S,
+            metrics=Metrics(objects, Scrubbed(), "token-of-metrics"),
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0))
         port, stop, up = listener.getsockname()[1], asyncio.Event(), asyncio.Event()

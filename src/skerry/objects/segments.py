@@ -52,6 +52,12 @@ def forget(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("DELETE FROM segments WHERE segment = ?", (segment,))
 
 
+def totals(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many buckets there are, and the versions and bytes in all of them."""
+    query = "SELECT coalesce(sum(objects), 0), coalesce(sum(bytes), 0) FROM usage"
+    return store.count_buckets(connection), *connection.execute(query).fetchone()
+
+
 def scrubbed_to(connection: sqlite3.Connection) -> tuple[int, str, str, str]:
     """Return when the last look at all bytes began, and up to which version it has come."""
     query = "SELECT begun_at_ns, bucket, key, version_id FROM scrubbing"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from skerry.base import SkerryError
 from skerry.objects import compaction, lifecycle, scrubbing
-from skerry.objects.scrubbing import Scrubbed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -16,14 +15,16 @@ if TYPE_CHECKING:
     from skerry.base import Failed
     from skerry.objects import Objects
     from skerry.objects.model import Version
+    from skerry.objects.scrubbing import Scrubbed
 
 _AGAIN_S = 10.0
 
 
 @asynccontextmanager
-async def background(objects: Objects, say: Callable[[str], None]) -> AsyncGenerator[Scrubbed]:
-    """Do it while the block lasts; the block gets what was looked at. say: writes a line."""
-    scrubbed = Scrubbed()
+async def background(
+    objects: Objects, scrubbed: Scrubbed, say: Callable[[str], None]
+) -> AsyncGenerator[None]:
+    """Do it while the block lasts. scrubbed: counts what was looked at. say: writes a line."""
 
     def tell(bucket: str, version: Version, error: Failed) -> None:
         place = f"{bucket}/{version.key} ({version.version_id})"
@@ -36,7 +37,7 @@ async def background(objects: Objects, say: Callable[[str], None]) -> AsyncGener
             group.create_task(_again(lambda: scrubbing.keep_looking(objects, scrubbed, tell), say)),
         ]
         try:
-            yield scrubbed
+            yield
         finally:
             for job in jobs:
                 job.cancel()

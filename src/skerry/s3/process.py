@@ -19,9 +19,11 @@ from skerry.host.daemon import prepare_process
 from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
+from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.access import ANONYMOUS
 from skerry.s3.background import background
 from skerry.s3.keyring import ACCOUNT, Key, Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.root_key import FILE, root_key, session_secret
 from skerry.s3.server import router, serve
 from skerry.s3.service import Service
@@ -75,13 +77,15 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             await _make_buckets(objects, settings.start)
             secret = session_secret(settings.directory, entropy)
             sessions = Sessions(secret, entropy, now_s)
+            scrubbed = Scrubbed()
             service = Service(
                 objects=objects, router=router(), region=settings.region, domain=settings.domain,
                 keyring=Keyring(objects, {key.access_key: key}, sessions), now_s=now_s,
+                metrics=Metrics(objects, scrubbed, settings.start.metrics_token),
             )  # fmt: skip
             host, port = listener.getsockname()[:2]
             ready = f"skerry s3 is ready: http://{host}:{port}"
-            async with background(objects, say):
+            async with background(objects, scrubbed, say):
                 await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()

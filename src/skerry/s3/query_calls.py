@@ -62,6 +62,7 @@ async def _answer(call: Call, asked: Asked, claim: Claim, now_s: int) -> Respons
     verb = _VERBS[claim.service].get(name)
     if verb is None:
         raise Invalid("no_such_action", f"There is no {name[:60]!r} in this {claim.service}.")
+    call.request.operation = name
     if unknown := fields.keys() - verb.fields:
         raise Invalid("bad_argument", f"{name} takes no {min(unknown)[:60]} here.")
     proven = replace(call, query=fields, identity=identity, secret=secret)

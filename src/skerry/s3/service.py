@@ -10,13 +10,14 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
-from skerry.s3 import query_calls, signature_v2
+from skerry.s3 import metrics, query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
 from skerry.s3.call import Call, header_of, is_header
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
 from skerry.s3.identity import Identity
 from skerry.s3.keyring import Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
@@ -39,10 +40,12 @@ class Service:
     region: str
     domain: str
     now_s: Callable[[], int]
+    metrics: Metrics
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
+        began_ns = self.objects.clock.monotonic_ns()
         try:
             response = await self._answer(request, request_id)
         except SkerryError as error:
@@ -52,12 +55,16 @@ class Service:
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
         response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
+        self.metrics.answered(request, response, took_s)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
         if path in _PROBES and self._is_probe(path, request):
             return self._health(path)
+        if path in metrics.PATHS and self._is_probe(path, request):
+            return self._metrics(request)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         is_old = signature_v2.speaks(asked)
         claim = signature_v2.claim_of(asked) if is_old else claim_of(asked)
@@ -77,6 +84,7 @@ class Service:
             query.setdefault(each, value)
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
+        request.operation = operation.name
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
             identity=identity, claim=claim, secret=secret, region=self.region,
@@ -96,13 +104,18 @@ class Service:
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
         _, bucket, _ = self._place(path, request.headers.get("host", ""))
-        is_in_path = path[1:].startswith(f"{bucket}/")
+        is_in_path = f"{path[1:]}/".startswith(f"{bucket}/")
         is_free = is_in_path and not buckets.is_there(self.objects, bucket)
         return is_free and request.method in ("GET", "HEAD")
 
     def _health(self, path: str) -> Response:
         is_well = path.endswith("/live") or not self.objects.writer.is_broken
         return Response(200 if is_well else 503)
+
+    def _metrics(self, request: Request) -> Response:
+        if not self.metrics.may_see(request):
+            raise Denied("access_denied", "Metrics are for this machine, or for who has the token.")
+        return self.metrics.told()
 
     def _proven(
         self, claim: Claim | None, asked: Asked, target: bytes, host_bucket: str
