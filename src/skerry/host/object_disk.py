@@ -183,9 +183,14 @@ def connect_index(root: Path) -> sqlite3.Connection:
 
     Its last commits may be lost then. Checkpoints are for who writes to call. Raises as writing does.
     """
+    path = root / "index.db"
     with writing_to(root):
+        # For its owner alone, as the log is, whatever the directory's mode: it holds secrets of keys.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+        for each in (path, *root.glob("index.db-*")):
+            each.chmod(_MODE)
         connection = sqlite3.connect(
-            root / "index.db", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")

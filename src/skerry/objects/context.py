@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from skerry.base import Clock, Failed
 from skerry.objects import index, segments, store
@@ -13,7 +13,7 @@ from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
-from skerry.objects.model import Piece
+from skerry.objects.model import Key, Piece, User
 from skerry.objects.records import Buffer
 from skerry.objects.store import Applied, Changes, Place, Row
 from skerry.objects.writer import SEGMENT_BYTES, Transaction, Writer
@@ -26,11 +26,19 @@ _REPLAY_BATCH = 10_000
 _FILE_BYTES_OF_ID = 12
 
 
+class Holder(NamedTuple):
+    """An access key and whose it is."""
+
+    key: Key
+    user: User
+
+
 @dataclass(slots=True)
 class Objects:
     """The context of every verb. reader: for the event loop's thread alone; its uses are short.
 
-    ruled: set when the rules of a bucket have changed.
+    holders: access keys that were looked for and found; emptied when any of them changes. ruled: set
+    when the rules of a bucket have changed.
     """
 
     disk: Disk
@@ -40,6 +48,7 @@ class Objects:
     entropy: Callable[[int], bytes]
     threads: ThreadPoolExecutor
     files: Files
+    holders: dict[str, Holder] = field(default_factory=dict[str, Holder])
     ruled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(

@@ -12,7 +12,7 @@ import msgspec
 from awscrt.checksums import crc64nvme
 from msgspec import Struct
 
-from skerry.objects.model import Bucket, Part, Upload, Version
+from skerry.objects.model import Bucket, Key, Part, Upload, User, Version
 
 # magic, kind, size of what is said, size of the data, serial, checksum of the data, of all else
 _HEAD = struct.Struct("<3scIQQQQ")
@@ -50,6 +50,18 @@ class UploadGone(Struct, frozen=True, array_like=True):
     upload_id: str
 
 
+class UserGone(Struct, frozen=True, array_like=True):
+    """A user is no more."""
+
+    name: str
+
+
+class KeyGone(Struct, frozen=True, array_like=True):
+    """An access key is no more."""
+
+    access_key: str
+
+
 class Counters(Struct, frozen=True, array_like=True):
     """The highest numbers that were given out: what had them may be gone, and its records too."""
 
@@ -59,11 +71,13 @@ class Counters(Struct, frozen=True, array_like=True):
 
 Record: TypeAlias = (
     Counters | Bucket | BucketGone | Version | VersionGone | Upload | UploadGone | Part
-)
+    | User | UserGone | Key | KeyGone
+)  # fmt: skip
 
 _KINDS: dict[type[Record], bytes] = {
     Bucket: b"B", BucketGone: b"b", Version: b"V", VersionGone: b"v", Upload: b"U",
-    UploadGone: b"u", Part: b"P", Counters: b"N",
+    UploadGone: b"u", Part: b"P", Counters: b"N", User: b"I", UserGone: b"i", Key: b"K",
+    KeyGone: b"k",
 }  # fmt: skip
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {kind: msgspec.msgpack.Decoder(shape) for shape, kind in _KINDS.items()}

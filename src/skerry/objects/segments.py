@@ -6,9 +6,17 @@ SQL of the index, as in `store`.
 import sqlite3
 from typing import assert_never
 
-from skerry.objects import store
-from skerry.objects.model import Bucket, Part, Upload, Version
-from skerry.objects.records import BucketGone, Counters, Record, UploadGone, VersionGone
+from skerry.objects import key_store, store
+from skerry.objects.model import Bucket, Key, Part, Upload, User, Version
+from skerry.objects.records import (
+    BucketGone,
+    Counters,
+    KeyGone,
+    Record,
+    UploadGone,
+    UserGone,
+    VersionGone,
+)
 from skerry.objects.store import Place
 
 
@@ -80,7 +88,9 @@ def counts(connection: sqlite3.Connection, at: Place, record: Record) -> bool:
         case Bucket():
             query = "SELECT segment, offset FROM buckets WHERE number = ?"
             return connection.execute(query, (record.number,)).fetchone() == at
-        case VersionGone() | UploadGone() | BucketGone() | Counters():
+        case User() | Key():
+            return key_store.place(connection, record) == at
+        case VersionGone() | UploadGone() | BucketGone() | UserGone() | KeyGone() | Counters():
             return False
         case _:
             assert_never(record)

@@ -11,13 +11,25 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from skerry.objects.model import NULL_VERSION, Bucket, Part, Upload, Version, sequence_of
+from skerry.objects import key_store
+from skerry.objects.model import (
+    NULL_VERSION,
+    Bucket,
+    Key,
+    Part,
+    Upload,
+    User,
+    Version,
+    sequence_of,
+)
 from skerry.objects.records import (
     HEAD_BYTES,
     BucketGone,
     Counters,
+    KeyGone,
     Record,
     UploadGone,
+    UserGone,
     VersionGone,
     framed_size,
     hear,
@@ -26,8 +38,8 @@ from skerry.objects.rules import Rule
 
 _FIRST = -(1 << 63)  # below the rank of every former version
 
-SCHEMA_NUMBER = 3  # to be counted up with each change of what follows, or of what fills it
-SCHEMA = """
+SCHEMA_NUMBER = 4  # to be counted up with each change of what follows, or of what fills it
+_SCHEMA = """
 CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
   sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
 INSERT INTO place VALUES (1, 0, 0, 0, 0);
@@ -58,6 +70,7 @@ CREATE TABLE parts (upload_id TEXT NOT NULL, number INTEGER NOT NULL,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
   PRIMARY KEY (upload_id, number)) WITHOUT ROWID;
 """
+SCHEMA = _SCHEMA + key_store.SCHEMA
 
 
 class Place(NamedTuple):
@@ -152,6 +165,8 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+        case User() | UserGone() | Key() | KeyGone():
+            changes.dead.update(key_store.apply(connection, record, place, applied.said))
         case Counters():
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             changes.sequence = max(changes.sequence, record.sequence)

@@ -20,15 +20,15 @@ from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
 from skerry.objects.scrubbing import Scrubbed
-from skerry.s3.access import ANONYMOUS, may
+from skerry.s3.access import ANONYMOUS
 from skerry.s3.background import background
+from skerry.s3.keyring import ACCOUNT, Key, Keyring
 from skerry.s3.metrics import Metrics
-from skerry.s3.root_key import FILE, root_key
+from skerry.s3.root_key import FILE, root_key, session_secret
 from skerry.s3.server import router, serve
-from skerry.s3.service import Key, Service
+from skerry.s3.service import Service
+from skerry.s3.sessions import Sessions
 from skerry.s3.startup import Start
-
-_OWNER = "root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,10 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = _listener(settings)
     clock = SystemClock()
+
+    def now_s() -> int:
+        return clock.now_ns() // 10**9
+
     with object_disk(settings.directory) as disk:
         objects = open_objects(
             disk, functools.partial(connect_index, settings.directory), clock, entropy
@@ -71,11 +75,12 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         try:
             key = _key(settings, say)
             await _make_buckets(objects, settings.start)
+            secret = session_secret(settings.directory, entropy)
+            sessions = Sessions(secret, entropy, now_s)
             scrubbed = Scrubbed()
             service = Service(
-                objects=objects, router=router(), keys={key.access_key: key},
-                region=settings.region, domain=settings.domain,
-                now_s=lambda: clock.now_ns() // 10**9, may=functools.partial(may, objects),
+                objects=objects, router=router(), region=settings.region, domain=settings.domain,
+                keyring=Keyring(objects, {key.access_key: key}, sessions), now_s=now_s,
                 metrics=Metrics(objects, scrubbed, settings.start.metrics_token),
             )  # fmt: skip
             host, port = listener.getsockname()[:2]
@@ -99,11 +104,11 @@ def _key(settings: Settings, say: Callable[[str], None]) -> Key:
     if not access_key:
         access_key, secret = root_key(settings.directory, entropy)
         say(f"access key {access_key}, its secret is in {settings.directory / FILE}")
-    return Key(access_key=access_key, secret=secret, account=_OWNER)
+    return Key(access_key=access_key, secret=secret)
 
 
 async def _make_buckets(objects: Objects, start: Start) -> None:
     for name, access in start.buckets.items():
         settings = {ANONYMOUS: access.encode()} if access else {}
         with contextlib.suppress(Conflict):  # it is there, as it is after every other start
-            await buckets.make(objects, name, _OWNER, settings=settings)
+            await buckets.make(objects, name, ACCOUNT, settings=settings)

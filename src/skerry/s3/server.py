@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from skerry.s3 import (
     bucket_calls,
+    form_calls,
     lifecycle_calls,
     listing_calls,
     object_calls,
+    policy_calls,
     unset_calls,
     upload_calls,
 )
@@ -30,8 +32,10 @@ _END_S_MAX = 5.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *bucket_calls.OPERATIONS,
+    *form_calls.OPERATIONS,
     *listing_calls.OPERATIONS,
     *object_calls.OPERATIONS,
+    *policy_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
     *lifecycle_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
