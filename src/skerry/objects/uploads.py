@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skerry.base import Invalid, LimitReached, NotFound
-from skerry.objects import buckets, store
+from skerry.objects import buckets, locks, store
 from skerry.objects.formers import end_formers
 from skerry.objects.model import PARTS_MAX, Part, Piece, Upload, Version, object_key
 from skerry.objects.records import UploadGone
@@ -78,8 +78,8 @@ async def begin(
 ) -> Upload:
     """Begin an upload.
 
-    Raises NotFound(no_such_bucket), Invalid(bad_key, key_too_long), LimitReached, and as writing
-    does.
+    Raises NotFound(no_such_bucket), Invalid(bad_key, key_too_long, no_lock, bad_retention),
+    LimitReached, and as writing does.
     """
     object_key(key)
     upload_id = objects.entropy(_ID_BYTES).hex()
@@ -90,6 +90,7 @@ async def begin(
             raise LimitReached(
                 "too_many_uploads", f"A bucket has at most {UPLOADS_MAX} uploads under way."
             )
+        locks.check_new(place, told.lock, made.now_ns)
         upload = Upload(
             upload_id=upload_id, bucket=place.number, key=key, owner=owner,
             begun_at_ns=made.now_ns, headers=told.headers, metadata=told.metadata, tags=told.tags,
@@ -221,8 +222,8 @@ def _whole(
         size=sum(part.piece.size for part in found), etag=f"{digest.hexdigest()}-{len(found)}",
         upload_id=upload.upload_id, parts=tuple((part.number, part.piece.size) for part in found),
         headers=upload.headers, metadata=upload.metadata, tags=upload.tags,
-        storage_class=upload.storage_class, checksum=checksum, lock=upload.lock,
-        sealed=upload.sealed,
+        storage_class=upload.storage_class, checksum=checksum,
+        lock=locks.with_default(bucket, upload.lock, made.now_ns), sealed=upload.sealed,
     )  # fmt: skip
 
 

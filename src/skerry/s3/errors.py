@@ -81,6 +81,12 @@ _TOLD = {
     "no_such_replication": Told("ReplicationConfigurationNotFoundError", 404),
     "no_such_access_block": Told("NoSuchPublicAccessBlockConfiguration", 404),
     "no_such_lock": Told("ObjectLockConfigurationNotFoundError", 404),
+    "no_lock_of_version": Told("NoSuchObjectLockConfiguration", 404),
+    "no_lock": Told("InvalidRequest", 400),
+    "bad_retention": Told("InvalidArgument", 400),
+    "bad_period": Told("InvalidArgument", 400),
+    "bucket_state": Told("InvalidBucketState", 409),
+    "bucket_has_lock": Told("InvalidBucketState", 409),
 }
 _BY_KIND: tuple[tuple[type[SkerryError], Told], ...] = (
     (Invalid, Told("InvalidArgument", 400)),

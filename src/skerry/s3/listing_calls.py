@@ -16,6 +16,7 @@ from skerry.s3.call import NAMESPACE, Call, bucket_of, iso, xml
 from skerry.s3.connection import Response
 from skerry.s3.errors import told, xml_text
 from skerry.s3.ingest import read_small
+from skerry.s3.lock_headers import bypasses
 from skerry.s3.router import Operation
 from skerry.s3.xml_in import bad_xml, parsed, text_of
 
@@ -137,7 +138,7 @@ async def delete_objects(call: Call) -> Response:
     if not 1 <= len(asked) <= _DELETED_MAX:
         raise bad_xml(f"Name 1 to {_DELETED_MAX} objects.")
     is_quiet = text_of(document, "Quiet").lower() == "true"
-    bypasses = (call.header("x-amz-bypass-governance-retention") or "").lower() == "true"
+    may_bypass = bypasses(call)
     bucket_of(call)
 
     async def one(key: str, version_id: str | None, etag: str) -> str:
@@ -150,7 +151,7 @@ async def delete_objects(call: Call) -> Response:
         try:
             done = await versions.delete(
                 call.objects, call.bucket, key, version_id, condition,
-                bypasses_governance=bypasses,
+                bypasses_governance=may_bypass,
             )  # fmt: skip
         except SkerryError as error:
             code, message = told(error).code, xml_text(error.message)

@@ -27,6 +27,7 @@ from skerry.s3.call import (
 from skerry.s3.connection import Response
 from skerry.s3.errors import xml_text
 from skerry.s3.ingest import copy_in, expectations, read_small, take
+from skerry.s3.lock_headers import bypasses, check_digest, lock_headers, lock_of
 from skerry.s3.router import Operation
 from skerry.s3.xml_in import parsed, text_of
 
@@ -52,7 +53,7 @@ async def put_object(call: Call) -> Response:
     expected, chunks = expectations(call)
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "One PUT takes at most 5 GiB. Upload it in parts.")
-    bucket_of(call)
+    check_digest(bucket_of(call), told.lock, expected)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     version = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, condition
@@ -73,10 +74,9 @@ async def head_object(call: Call) -> Response:
 
 async def delete_object(call: Call) -> Response:
     """Delete an object, or a version of it."""
-    bypasses = (call.header("x-amz-bypass-governance-retention") or "").lower() == "true"
     done = await versions.delete(
         call.objects, call.bucket, call.key, call.query.get("versionId") or None,
-        _delete_condition(call), bypasses_governance=bypasses,
+        _delete_condition(call), bypasses_governance=bypasses(call),
     )  # fmt: skip
     headers: list[tuple[str, str]] = []
     if done.version_id is not None:
@@ -198,7 +198,7 @@ def told_of(call: Call) -> Told:
     tags = _tags([(_query_text(name), _query_text(value)) for name, value in pairs])
     return Told(
         headers=headers, metadata=metadata, tags=tags,
-        storage_class="" if storage_class == "STANDARD" else storage_class,
+        storage_class="" if storage_class == "STANDARD" else storage_class, lock=lock_of(call),
     )  # fmt: skip
 
 
@@ -245,7 +245,7 @@ async def _given(call: Call, *, with_body: bool) -> Response:
     version_id = call.query.get("versionId") or None
     row = present(versions.find(call.objects, bucket, call.key, version_id), version_id)
     version = row.version
-    headers = _headers_of(version, bucket)
+    headers = [*_headers_of(version, bucket), *lock_headers(call, version)]
     if unchanged := _condition_of_get(call, version):
         return empty(unchanged, headers)
     begin, size, status = 0, version.size, 200

@@ -10,6 +10,7 @@ from skerry.s3 import (
     bucket_calls,
     lifecycle_calls,
     listing_calls,
+    lock_calls,
     object_calls,
     unset_calls,
     upload_calls,
@@ -34,6 +35,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *object_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
     *lifecycle_calls.OPERATIONS,
+    *lock_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

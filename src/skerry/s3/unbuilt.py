@@ -20,7 +20,7 @@ _SETTINGS = {
     "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
 }  # fmt: skip
 _ONLY_PUT = {
-    "notification": "BucketNotificationConfiguration", "object-lock": "ObjectLockConfiguration",
+    "notification": "BucketNotificationConfiguration",
     "logging": "BucketLogging", "accelerate": "BucketAccelerateConfiguration",
     "requestPayment": "BucketRequestPayment",
 }  # fmt: skip
@@ -33,10 +33,6 @@ UNBUILT = (
     *_each("bucket", _SETTINGS, _SET),
     *_each("bucket", _ONLY_PUT, {"PUT": "Put"}),
     *_each("bucket", _LISTED, _ALL),
-    *_each(
-        "object", {"retention": "ObjectRetention", "legal-hold": "ObjectLegalHold"},
-        {"GET": "Get", "PUT": "Put"},
-    ),
     *_each("object", {"torrent": "ObjectTorrent"}, {"GET": "Get"}),
     *_each("object", {"select": "ObjectContent"}, {"POST": "Select"}),
     *_each("object", {"restore": "Object"}, {"POST": "Restore"}),

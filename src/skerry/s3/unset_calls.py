@@ -32,7 +32,6 @@ _MISSING = {
     "replication": ("BucketReplication", "no_such_replication"),
     "publicAccessBlock": ("PublicAccessBlock", "no_such_access_block"),
     "tagging": ("BucketTagging", "no_such_tags"),
-    "object-lock": ("ObjectLockConfiguration", "no_such_lock"),
 }
 _EMPTY = {
     "notification": ("BucketNotificationConfiguration", "NotificationConfiguration", ""),

@@ -23,6 +23,7 @@ from skerry.s3.ingest import (
     read_small,
     take,
 )
+from skerry.s3.lock_headers import check_digest
 from skerry.s3.object_calls import (
     checksum_headers,
     checksum_text,
@@ -75,6 +76,7 @@ async def upload_part(call: Call) -> Response:
     expected, chunks = expectations(call)
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
+    check_digest(bucket_of(call), upload.lock, expected)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     part = await uploads.put_part(
         call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
