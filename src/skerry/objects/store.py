@@ -398,18 +398,17 @@ def uploads_of(connection: sqlite3.Connection, number: int) -> list[Upload]:
     return [hear(said, Upload) for (said,) in found]
 
 
-def uploads_after(
-    connection: sqlite3.Connection, number: int, prefix: str, after: tuple[str, str], limit: int
-) -> list[Upload]:
-    """Return the uploads in a bucket after a key and an id, or after all of a key."""
-    begin, key = prefix.encode(), after[0].encode()
-    upload_id = after[1] or ("g" if key else "")  # above all ids, which are hexadecimal
-    found = connection.execute(
-        "SELECT said FROM uploads WHERE bucket = ? AND (key, upload_id) > (?, ?) "
-        "AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key, upload_id LIMIT ?",
-        (number, key, upload_id, begin, len(begin), begin, limit),
-    )
-    return [hear(said, Upload) for (said,) in found]
+def uploads_from(
+    connection: sqlite3.Connection, number: int, begin: tuple[bytes, str], end: bytes | None,
+    limit: int,
+) -> Iterator[Upload]:  # fmt: skip
+    """Yield the uploads in a bucket that come after a key and an id, before the key end, in order."""
+    query = "SELECT said FROM uploads WHERE bucket = ? AND (key, upload_id) > (?, ?)"
+    values: tuple[object, ...] = (number, *begin)
+    if end is not None:
+        query, values = query + " AND key < ?", (*values, end)
+    for (said,) in connection.execute(query + " ORDER BY key, upload_id LIMIT ?", (*values, limit)):
+        yield hear(said, Upload)
 
 
 def parts(

@@ -58,16 +58,6 @@ def parts(objects: Objects, upload_id: str, after: int, limit: int) -> list[Part
     return [row.part for row in store.parts(objects.reader, upload_id, after, limit)]
 
 
-def page(
-    objects: Objects, bucket: Bucket, prefix: str, after: tuple[str, str], limit: int
-) -> list[Upload]:
-    """Return uploads under way, by key and id, those after a key and an id of it.
-
-    Without an id, all of that key are passed over.
-    """
-    return store.uploads_after(objects.reader, bucket.number, prefix, after, limit)
-
-
 async def begin(
     objects: Objects,
     bucket: str,

@@ -11,10 +11,11 @@ from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, iso, xml
 from skerry.s3.connection import Response
 from skerry.s3.errors import xml_text
 from skerry.s3.ingest import read_small
+from skerry.s3.object_calls import check_acl, no_acl
 from skerry.s3.router import Operation
 from skerry.s3.xml_in import bad_xml, parsed, text_of
 
-_PAGE = 1000
+_OWNERSHIP = "BucketOwnerEnforced"
 
 
 async def list_buckets(call: Call) -> Response:
@@ -38,6 +39,9 @@ async def list_buckets(call: Call) -> Response:
 async def create_bucket(call: Call) -> Response:
     """Make a bucket."""
     body = await read_small(call)
+    check_acl(call)
+    if (call.header("x-amz-object-ownership") or _OWNERSHIP) != _OWNERSHIP:
+        raise no_acl()
     if body:
         parsed(body, "CreateBucketConfiguration")
     has_lock = (call.header("x-amz-bucket-object-lock-enabled") or "").lower() == "true"

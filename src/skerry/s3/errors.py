@@ -70,6 +70,7 @@ _TOLD = {
     "request_timeout": Told("RequestTimeout", 400),
     "data_full": Told("InsufficientStorage", 507),
     "bad_copy_source": Told("InvalidArgument", 400),
+    "bad_redirect": Told("InvalidRedirectLocation", 400),
     "no_such_tags": Told("NoSuchTagSet", 404),
     "bad_tags": Told("InvalidTag", 400),
     "no_acl": Told("AccessControlListNotSupported", 400),
@@ -107,6 +108,16 @@ def told(error: SkerryError) -> Told:
     if known is not None:
         return known
     return next((each for kind, each in _BY_KIND if isinstance(error, kind)), INTERNAL)
+
+
+def error_headers(error: SkerryError) -> list[tuple[str, str]]:
+    """Return the headers of an error: of a delete marker in the way, AWS tells so."""
+    if "marker" not in error.details:
+        return []
+    headers = [("x-amz-delete-marker", "true"), ("x-amz-version-id", str(error.details["marker"]))]
+    if "modified" in error.details:
+        headers += [("Last-Modified", str(error.details["modified"])), ("Allow", "DELETE")]
+    return headers
 
 
 INTERNAL = Told("InternalError", 500)

@@ -7,11 +7,14 @@ import socket
 from typing import TYPE_CHECKING
 
 from skerry.s3 import (
+    attribute_calls,
     bucket_calls,
     lifecycle_calls,
     listing_calls,
     lock_calls,
     object_calls,
+    settled_calls,
+    tag_calls,
     unset_calls,
     upload_calls,
 )
@@ -35,7 +38,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *object_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
     *lifecycle_calls.OPERATIONS,
+    *attribute_calls.OPERATIONS,
     *lock_calls.OPERATIONS,
+    *settled_calls.OPERATIONS,
+    *tag_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

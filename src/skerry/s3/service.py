@@ -13,7 +13,7 @@ from skerry.objects import Objects, buckets
 from skerry.s3 import metrics
 from skerry.s3.call import Call, Identity
 from skerry.s3.connection import Request, Response
-from skerry.s3.errors import error_body, told
+from skerry.s3.errors import error_body, error_headers, told
 from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
@@ -86,6 +86,7 @@ class Service:
         request.operation = operation.name
         if not self.may(identity, operation.allowed_by, bucket):
             raise Denied("access_denied", f"This access key may not {operation.allowed_by}.")
+        _check_owner(self.objects, bucket, request.headers.get("x-amz-expected-bucket-owner"))
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
             identity=identity, claim=claim, secret=key.secret if key else "", region=self.region,
@@ -148,6 +149,14 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
     return text, pairs
 
 
+def _check_owner(objects: Objects, bucket: str, expected: str | None) -> None:
+    """Raise Denied(access_denied) where a bucket is not of whom the request expects."""
+    if expected is None or not bucket or not buckets.is_there(objects, bucket):
+        return
+    if buckets.find(objects, bucket).owner != expected:
+        raise Denied("access_denied", "The bucket has another owner than you expect.")
+
+
 def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
     """Have the headers that a presigned URL holds beside its signature: they are signed with it."""
     for name, value in pairs:
@@ -159,7 +168,7 @@ def _refused(request: Request, error: SkerryError, request_id: str) -> Response:
     answer = told(error)
     resource = request.target.partition(b"?")[0].decode("latin-1")
     body = error_body(answer.code, error.message, resource, request_id)
-    headers = [("Content-Type", "application/xml")]
+    headers = [("Content-Type", "application/xml"), *error_headers(error)]
     if answer.status == 503:
         headers.append(("Retry-After", "1"))
     if request.method == "HEAD" or answer.status == 304:

@@ -14,15 +14,14 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "policy": "BucketPolicy", "tagging": "BucketTagging",
+    "cors": "BucketCors", "policy": "BucketPolicy",
     "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
-    "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
+    "publicAccessBlock": "PublicAccessBlock",
 }  # fmt: skip
 _ONLY_PUT = {
     "notification": "BucketNotificationConfiguration",
-    "logging": "BucketLogging", "accelerate": "BucketAccelerateConfiguration",
-    "requestPayment": "BucketRequestPayment",
+    "logging": "BucketLogging",
 }  # fmt: skip
 _LISTED = {
     "analytics": "BucketAnalyticsConfiguration", "inventory": "BucketInventoryConfiguration",

@@ -31,7 +31,6 @@ _MISSING = {
     "website": ("BucketWebsite", "no_such_website"),
     "replication": ("BucketReplication", "no_such_replication"),
     "publicAccessBlock": ("PublicAccessBlock", "no_such_access_block"),
-    "tagging": ("BucketTagging", "no_such_tags"),
 }
 _EMPTY = {
     "notification": ("BucketNotificationConfiguration", "NotificationConfiguration", ""),
