@@ -1,11 +1,13 @@
 """What is set for a bucket of `skerry s3`, by boto3 and by plain HTTP."""
 
 import datetime as dt
+import http.client
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.e2e.test_s3 import Store, bucket, code_of, store
+from tests.e2e.test_s3 import ACCESS, SECRET, Store, bucket, code_of, store
 
 __all__ = ["bucket", "store"]  # fixtures
 
@@ -61,3 +63,67 @@ def test_parts_with_checksums(store: Store, bucket: str) -> None:
     assert known["Checksum"]["ChecksumType"] == "COMPOSITE"
     assert known["ObjectParts"]["Parts"][0]["ChecksumSHA256"] == put["ChecksumSHA256"]
     assert known["ObjectParts"]["TotalPartsCount"] == 1
+
+
+def ask(
+    store: Store, method: str, path: str, host: str = "127.0.0.1", **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request as a browser does, and follow no redirect."""
+    connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=20)
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, headers={"Host": f"{host}:{store.port}", **fields})
+    answer = connection.getresponse()
+    told = {name.lower(): value for name, value in answer.getheaders()}
+    found = answer.status, told, answer.read()
+    connection.close()
+    return found
+
+
+def test_pages_of_other_origins(store: Store, bucket: str) -> None:
+    s3, origin = store.client(), "https://app.example.com"
+    rule = {"AllowedOrigins": ["https://*.example.com"], "AllowedMethods": ["PUT", "GET"],
+            "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60}  # fmt: skip
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+    asking = {"origin": origin, "access_control_request_headers": "content-type"}
+
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == [rule]
+    for method, expected in (("PUT", 200), ("DELETE", 403)):
+        status, headers, _ = ask(
+            store, "OPTIONS", f"/{bucket}/k", **asking, access_control_request_method=method
+        )
+        assert status == expected
+        assert headers.get("access-control-allow-origin") == (origin if status == 200 else None)
+    status, headers, body = ask(store, "GET", url.removeprefix(store.url), origin=origin)
+    assert (status, body, headers["access-control-expose-headers"]) == (200, b"x", "ETag")
+    s3.delete_bucket_cors(Bucket=bucket)
+    with pytest.raises(ClientError) as caught:
+        s3.get_bucket_cors(Bucket=bucket)
+    assert code_of(caught) == ("NoSuchCORSConfiguration", 404)
+
+
+def test_a_website(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.start(
+        AWS_ACCESS_KEY_ID=ACCESS, AWS_SECRET_ACCESS_KEY=SECRET, SKERRY_BUCKETS="site:download"
+    )
+    s3, host = store.client(), "site.s3-website.localhost"
+    for key in ("index.html", "blog/index.html", "404.html"):
+        s3.put_object(Bucket="site", Key=key, Body=key.encode(), ContentType="text/html")
+    s3.put_object(Bucket="site", Key="old", Body=b"", WebsiteRedirectLocation="/blog/")
+    told = {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "404.html"}}
+    s3.put_bucket_website(Bucket="site", WebsiteConfiguration=told)
+
+    set_now = s3.get_bucket_website(Bucket="site")
+    assert {name: set_now[name] for name in told} == told
+    for path, status, page in (
+        ("/", 200, b"index.html"), ("/blog/", 200, b"blog/index.html"), ("/no", 404, b"404.html"),
+    ):  # fmt: skip
+        found = ask(store, "GET", path, host)
+        assert (found[0], found[1]["content-type"], found[2]) == (status, "text/html", page)
+    for path, status, target in (("/blog", 302, "/blog/"), ("/old", 301, "/blog/")):
+        found = ask(store, "GET", path, host)
+        assert (found[0], found[1]["location"]) == (status, target)
+    assert ask(store, "PUT", "/", host)[0] == 405
+    assert store.end() == 0

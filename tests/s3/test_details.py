@@ -8,7 +8,7 @@ import pytest
 
 from skerry.objects import buckets, uploads
 from skerry.objects.versions import Told
-from tests.s3.site import Answer, Site, tell
+from tests.s3.site import Answer, Site, parsed, presigned, tell
 
 OWNERSHIP = (
     b"<OwnershipControls><Rule><ObjectOwnership>%b</ObjectOwnership></Rule></OwnershipControls>"
@@ -101,6 +101,19 @@ def test_what_holds_anyway_is_agreed_to(tmp_path: Path) -> None:
         assert (await site.call("DELETE", "/bkt?ownershipControls")).status == 204
         mine = await site.call("PUT", "/bkt/k", b"", x_amz_expected_bucket_owner="root")
         assert mine.status == 200
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    "name", ["x_amz_meta_a", "x_amz_meta_a\r\nb", "x_amz_website_redirect_location"]
+)
+def test_no_presigned_url_writes_lines_into_answers(tmp_path: Path, name: str) -> None:
+    target = presigned("PUT", "/bkt/k", **{name: "/a\r\nSet-Cookie: b"})
+    head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+    async def story(site: Site) -> None:
+        assert parsed(await site.raw(head.encode())).code == "InvalidArgument"
 
     tell(tmp_path, story)
 

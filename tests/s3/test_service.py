@@ -61,7 +61,7 @@ VERSIONING = b"<VersioningConfiguration><Status>%b</Status></VersioningConfigura
         ("PUT", "/bkt?versioning", b"<a>" * 50 + b"</a>" * 50, {}, "MalformedXML"),
         ("GET", "/bkt?cors", b"", {}, "NoSuchCORSConfiguration"),
         ("GET", "/bkt?tagging", b"", {}, "NoSuchTagSet"),
-        ("PUT", "/bkt?cors", b"", {}, "NotImplemented"),
+        ("PUT", "/bkt?replication", b"", {}, "NotImplemented"),
         ("PUT", "/bkt?acl", b"", {"x_amz_acl": "public-read"}, "AccessControlListNotSupported"),
         ("PUT", "/bkt/k", b"", {"x_amz_acl": "public-read"}, "AccessControlListNotSupported"),
         ("GET", "/bkt/none?acl", b"", {}, "NoSuchKey"),

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from skerry.objects import Row
     from skerry.objects.model import Bucket
 
-_REDIRECT = "x-amz-website-redirect-location"
+REDIRECT = "x-amz-website-redirect-location"
+"""The header of an object that sends visitors of a website elsewhere."""
+
 _SAID = ("cache-control", "content-disposition", "content-encoding", "content-language",
-         "content-type", "expires", _REDIRECT)  # fmt: skip
+         "content-type", "expires", REDIRECT)  # fmt: skip
 _METADATA = "x-amz-meta-"
 _METADATA_BYTES_MAX = 8 << 10  # AWS has 2 KiB; clients that ask for more are not hurt
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
@@ -96,14 +98,14 @@ async def copy_object(call: Call) -> Response:
     keeps, keeps_tags = _directive(call, "metadata"), _directive(call, "tagging")
     asked, algorithm = told_of(call), wanted_algorithm(call.request.headers)
     is_same = (source_bucket, source_key, version_id) == (call.bucket, call.key, None)
-    if is_same and keeps and not asked.storage_class and _REDIRECT not in asked.headers:
+    if is_same and keeps and not asked.storage_class and REDIRECT not in asked.headers:
         raise Invalid("bad_copy", "Copying an object to itself must change something.")
     if version.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A copy takes at most 5 GiB. Copy it in parts.")
     told = asked
     if keeps:
-        headers = {name: value for name, value in version.headers.items() if name != _REDIRECT}
-        headers |= {name: value for name, value in asked.headers.items() if name == _REDIRECT}
+        headers = {name: value for name, value in version.headers.items() if name != REDIRECT}
+        headers |= {name: value for name, value in asked.headers.items() if name == REDIRECT}
         told = dataclasses.replace(asked, headers=headers, metadata=version.metadata)
     if keeps_tags:
         told = dataclasses.replace(told, tags=version.tags)
@@ -130,8 +132,8 @@ def told_of(call: Call) -> Told:
         headers["content-encoding"] = kept
         if not kept:
             del headers["content-encoding"]
-    if not headers.get(_REDIRECT, "/").startswith(("/", "http://", "https://")):
-        raise Invalid("bad_redirect", f"{_REDIRECT} begins with '/', 'http://' or 'https://'.")
+    if not headers.get(REDIRECT, "/").startswith(("/", "http://", "https://")):
+        raise Invalid("bad_redirect", f"{REDIRECT} begins with '/', 'http://' or 'https://'.")
     metadata = {
         name[len(_METADATA) :]: value
         for name, value in call.request.headers.items()
@@ -139,6 +141,13 @@ def told_of(call: Call) -> Told:
     }
     if sum(len(name) + len(value) for name, value in metadata.items()) > _METADATA_BYTES_MAX:
         raise Invalid("metadata_too_large", "An object's metadata has at most 8 KiB.")
+    # Presigned URLs hold headers too, where a line may end: nothing more may follow in an answer.
+    if any(
+        "\n" in text or "\r" in text
+        for each in (headers, metadata)
+        for text in (*each, *each.values())
+    ):
+        raise Invalid("bad_argument", "What is said of an object has no ends of lines.")
     check_acl(call)
     storage_class = call.header("x-amz-storage-class") or ""
     if storage_class and storage_class not in _STORAGE_CLASSES:

@@ -10,6 +10,7 @@ from skerry.s3 import (
     attribute_calls,
     bucket_calls,
     lifecycle_calls,
+    cors_calls,
     listing_calls,
     lock_calls,
     object_calls,
@@ -17,6 +18,7 @@ from skerry.s3 import (
     tag_calls,
     unset_calls,
     upload_calls,
+    website_calls,
 )
 from skerry.s3.connection import Connection
 from skerry.s3.router import Operation, Router
@@ -39,9 +41,11 @@ OPERATIONS: tuple[Operation, ...] = (
     *upload_calls.OPERATIONS,
     *lifecycle_calls.OPERATIONS,
     *attribute_calls.OPERATIONS,
+    *cors_calls.OPERATIONS,
     *lock_calls.OPERATIONS,
     *settled_calls.OPERATIONS,
     *tag_calls.OPERATIONS,
+    *website_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

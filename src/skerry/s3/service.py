@@ -13,10 +13,13 @@ from skerry.objects import Objects, buckets
 from skerry.s3 import metrics
 from skerry.s3.call import Call, Identity
 from skerry.s3.connection import Request, Response
+from skerry.s3.cors_calls import preflight, shared
 from skerry.s3.errors import error_body, error_headers, told
 from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
+from skerry.s3.website import site_of
+from skerry.s3.website_calls import visit
 
 _QUERY_MAX = 64
 _PROBES = {
@@ -61,12 +64,21 @@ class Service:
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
         response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        if "origin" in request.headers and request.method != "OPTIONS":
+            response.headers += self._shared(request)
         took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
         self.metrics.answered(request, response, took_s)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
+        site = site_of(request.headers.get("host", ""), self.domain)
+        if request.method == "OPTIONS":
+            request.operation = "Preflight"
+            return preflight(self.objects, self._bucket(path, request), request.headers)
+        if site:
+            request.operation = "Website"
+            return await visit(self._visit(request, site, path[1:], request_id))
         if path in _PROBES and self._is_probe(path, request):
             return self._health(path)
         if path in metrics.PATHS and self._is_probe(path, request):
@@ -94,6 +106,27 @@ class Service:
         )  # fmt: skip
         assert operation.handler is not None, "the router finds none without"
         return await operation.handler(call)
+
+    def _visit(self, request: Request, bucket: str, key: str, request_id: str) -> Call:
+        """Return the call of a visitor of a website, who is nobody whatever they send."""
+        return Call(
+            objects=self.objects, request=request, bucket=bucket, key=key, query={},
+            identity=Identity(), claim=None, secret="", region=self.region,
+            request_id=request_id, may=self.may,
+        )  # fmt: skip
+
+    def _shared(self, request: Request) -> list[tuple[str, str]]:
+        """Return what tells a browser whether a page of another origin gets the answer."""
+        try:
+            path, _ = target_of(request.target)
+        except SkerryError:
+            return []
+        bucket = self._bucket(path, request)
+        return shared(self.objects, bucket, request.method, request.headers)
+
+    def _bucket(self, path: str, request: Request) -> str:
+        host = request.headers.get("host", "")
+        return site_of(host, self.domain) or self._place(path, host)[0]
 
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""

@@ -14,9 +14,9 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "policy": "BucketPolicy",
+    "policy": "BucketPolicy",
     "encryption": "BucketEncryption",
-    "website": "BucketWebsite", "replication": "BucketReplication",
+    "replication": "BucketReplication",
     "publicAccessBlock": "PublicAccessBlock",
 }  # fmt: skip
 _ONLY_PUT = {
