@@ -4,7 +4,10 @@ import datetime as dt
 import http.client
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 
 from tests.e2e.test_s3 import ACCESS, SECRET, Store, bucket, code_of, store
@@ -66,12 +69,13 @@ def test_parts_with_checksums(store: Store, bucket: str) -> None:
 
 
 def ask(
-    store: Store, method: str, path: str, host: str = "127.0.0.1", **headers: str
-) -> tuple[int, dict[str, str], bytes]:
+    store: Store, method: str, path: str, host: str = "127.0.0.1", body: bytes = b"",
+    **headers: str,
+) -> tuple[int, dict[str, str], bytes]:  # fmt: skip
     """Send a request as a browser does, and follow no redirect."""
     connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=20)
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, headers={"Host": f"{host}:{store.port}", **fields})
+    connection.request(method, path, body, {"Host": f"{host}:{store.port}", **fields})
     answer = connection.getresponse()
     told = {name.lower(): value for name, value in answer.getheaders()}
     found = answer.status, told, answer.read()
@@ -127,3 +131,25 @@ def test_a_website(tmp_path: Path) -> None:
         assert (found[0], found[1]["location"]) == (status, target)
     assert ask(store, "PUT", "/", host)[0] == 405
     assert store.end() == 0
+
+
+def test_a_quota(store: Store, bucket: str) -> None:
+    s3 = store.client()
+    session = boto3.session.Session(ACCESS, SECRET, region_name="us-east-1")
+
+    def call(method: str, body: str = "") -> tuple[int, bytes]:
+        request = AWSRequest(method, f"{store.url}/{bucket}?quota", data=body.encode())
+        S3SigV4Auth(session.get_credentials(), "s3", "us-east-1").add_auth(request)
+        status, _, told = ask(
+            store, method, f"/{bucket}?quota", body=body.encode(), **dict(request.headers.items())
+        )
+        return status, told
+
+    assert call("PUT", "<Quota><Bytes>5</Bytes></Quota>")[0] == 200
+    s3.put_object(Bucket=bucket, Key="k", Body=b"12345")
+    with pytest.raises(ClientError) as caught:
+        s3.put_object(Bucket=bucket, Key="l", Body=b"6")
+    assert code_of(caught) == ("QuotaExceeded", 403)
+    assert b"<UsedBytes>5</UsedBytes>" in call("GET")[1]
+    assert call("DELETE")[0] == 204
+    s3.put_object(Bucket=bucket, Key="l", Body=b"6")

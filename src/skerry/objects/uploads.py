@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skerry.base import Invalid, LimitReached, NotFound
-from skerry.objects import buckets, locks, store
+from skerry.objects import buckets, locks, quotas, store
 from skerry.objects.formers import end_formers
 from skerry.objects.model import PARTS_MAX, Part, Piece, Upload, Version, object_key
 from skerry.objects.records import UploadGone
@@ -104,7 +104,8 @@ async def put_part(
 ) -> Part:
     """Put a part, in place of the one of that number. data: its bytes if piece names no file.
 
-    Raises Invalid(bad_part_number), NotFound(no_such_upload), and as writing does.
+    Raises Invalid(bad_part_number), NotFound(no_such_upload), LimitReached(quota_exceeded), and as
+    writing does.
     """
     if not 1 <= number <= PARTS_MAX:
         raise Invalid("bad_part_number", f"Parts are numbered from 1 to {PARTS_MAX}.")
@@ -112,6 +113,9 @@ async def put_part(
     def work(made: Transaction) -> Part:
         if store.upload(made.connection, upload.upload_id) is None:
             raise _no_upload()
+        quotas.check_part(
+            made.connection, upload.bucket, upload.upload_id, number, piece.size, made.changes
+        )
         part = Part(upload.upload_id, number, piece, md5, made.now_ns, checksum)
         made.put(part, data, piece.crc if data else 0)
         return part
@@ -132,7 +136,7 @@ async def complete(
 
     checksum_of: returns the checksum of the whole, and may raise. Raises NotFound(no_such_bucket,
     no_such_upload), Invalid(bad_part, bad_part_order, part_too_small), Conflict(condition_failed),
-    and as writing does.
+    LimitReached(quota_exceeded), and as writing does.
     """
     random = objects.entropy(8)
 
@@ -144,6 +148,7 @@ async def complete(
         upload = _found(made.connection, place, key, upload_id)
         condition.check(current.version if current else None)
         check_replaceable(place, current.version if current else None, made.now_ns)
+        quotas.check_complete(made.connection, place, key, made.changes)
         found = _chosen(made.connection, upload_id, chosen)
         checksum = checksum_of(upload, found) if checksum_of is not None else None
         version = _whole(made, place, upload, found, checksum, random)

@@ -82,6 +82,8 @@ _TOLD = {
     "bad_preflight": Told("BadRequest", 400),
     "cors_forbidden": Told("AccessForbidden", 403),
     "bad_website": Told("InvalidArgument", 400),
+    "no_such_quota": Told("NoSuchQuotaConfiguration", 404),
+    "quota_exceeded": Told("QuotaExceeded", 403),
     "no_such_website": Told("NoSuchWebsiteConfiguration", 404),
     "no_such_replication": Told("ReplicationConfigurationNotFoundError", 404),
     "no_such_access_block": Told("NoSuchPublicAccessBlockConfiguration", 404),

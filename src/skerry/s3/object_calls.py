@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from skerry.base import Conflict, Denied, Invalid, NotBuilt, NotFound
-from skerry.objects import buckets, reading, versions
+from skerry.objects import buckets, quotas, reading, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
 from skerry.s3.call import (
@@ -55,7 +55,9 @@ async def put_object(call: Call) -> Response:
         raise NotBuilt("not_implemented", "Appending to an object is not built in Skerry.")
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "One PUT takes at most 5 GiB. Upload it in parts.")
-    check_digest(bucket_of(call), told.lock, expected)
+    bucket = bucket_of(call)
+    check_digest(bucket, told.lock, expected)
+    quotas.foresee_put(call.objects, bucket, call.key, expected.size)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     version = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, condition
@@ -110,6 +112,7 @@ async def copy_object(call: Call) -> Response:
     if keeps_tags:
         told = dataclasses.replace(told, tags=version.tags)
     like = Checksum(algorithm, b"") if algorithm else version.checksum
+    quotas.foresee_put(call.objects, bucket_of(call), call.key, version.size)
     taken = await copy_in(call.objects, row, 0, version.size, like)
     made = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, write_condition(call)

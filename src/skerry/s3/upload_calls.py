@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from skerry.base import Invalid
-from skerry.objects import buckets, listing, uploads, versions
+from skerry.objects import buckets, listing, quotas, uploads, versions
 from skerry.objects.combine import combined
 from skerry.objects.model import PART_BYTES_MAX, Checksum, Part, Upload
 from skerry.objects.uploads import Chosen, Summing
@@ -81,6 +81,7 @@ async def upload_part(call: Call) -> Response:
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
     check_digest(bucket_of(call), upload.lock, expected)
+    quotas.foresee_part(call.objects, upload, number, expected.size)
     expected = _with_algorithm(expected, upload)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     part = await uploads.put_part(
@@ -104,6 +105,7 @@ async def upload_part_copy(call: Call) -> Response:
         begin, size = int(match[1]), int(match[2]) - int(match[1]) + 1
     if size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
+    quotas.foresee_part(call.objects, upload, number, size)
     like = Checksum(upload.algorithm, b"") if upload.algorithm else None
     taken = await copy_in(call.objects, row, begin, size, like)
     part = await uploads.put_part(
