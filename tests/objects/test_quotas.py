@@ -17,6 +17,7 @@ from skerry.objects import Objects, buckets, compaction, quotas, schema, store, 
 from skerry.objects.model import Part, Piece, Upload, Version
 from skerry.objects.quotas import Quota
 from skerry.objects.records import Record, crc_of, say
+from skerry.objects.rules import SETTING, Rule, say_rules
 from skerry.objects.store import Applied, Changes, Place
 from skerry.objects.usage import Usage
 from skerry.objects.versions import Told
@@ -198,6 +199,24 @@ def test_what_takes_the_place_of_another_counts_by_what_it_is_larger(
             return None
 
     assert asyncio.run(story()) == code
+
+
+def test_what_a_rule_ends_in_the_write_makes_room_for_it(tmp_path: Path) -> None:
+    last_only = Rule(rule_id="r", former_after_s=0)
+
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            await limited(objects, Quota(bytes=10, objects=1))
+            changed = functools.partial(msgspec.structs.replace, versioning="enabled")
+            await buckets.change(objects, "bkt", changed)
+            await buckets.put_setting(objects, "bkt", SETTING, say_rules([last_only]))
+            for size in (9, 10, 8):
+                await put(objects, "k", b"x" * size)
+            with pytest.raises(LimitReached):
+                await put(objects, "k", b"x" * 11)
+            assert buckets.used(objects, buckets.find(objects, "bkt")) == Usage(8, 1)
+
+    asyncio.run(story())
 
 
 def test_parts_of_unfinished_uploads_fill_no_disk(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from skerry.base import LimitReached
-from skerry.objects import store
-from skerry.objects.model import NULL_VERSION
+from skerry.objects import due, rules, store
+from skerry.objects.model import NULL_VERSION, Version
 from skerry.objects.usage import Usage, usage_of
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ def quota_of(bucket: Bucket) -> Quota | None:
 
 
 def check_put(
-    connection: sqlite3.Connection, bucket: Bucket, key: str, size: int,
+    connection: sqlite3.Connection, bucket: Bucket, key: str, size: int, now_ns: int,
     changes: Changes | None = None,
 ) -> None:  # fmt: skip
     """Raise LimitReached(quota_exceeded) where a bucket takes no version of that size."""
     quota = quota_of(bucket)
     if quota is not None:
-        replaced = _replaced(connection, bucket, key)
+        replaced = _replaced(connection, bucket, key, now_ns)
         more = Usage(size - replaced.bytes, 1 - replaced.objects)
         _check(quota, usage_of(connection, bucket.number, changes), more)
 
@@ -66,18 +66,19 @@ def check_part(
 
 
 def check_complete(
-    connection: sqlite3.Connection, bucket: Bucket, key: str, changes: Changes | None = None
-) -> None:
+    connection: sqlite3.Connection, bucket: Bucket, key: str, now_ns: int,
+    changes: Changes | None = None,
+) -> None:  # fmt: skip
     """Raise LimitReached(quota_exceeded) where a bucket takes no object more; its bytes are there."""
     quota = quota_of(bucket)
     if quota is not None:
-        more = Usage(0, 1 - _replaced(connection, bucket, key).objects)
+        more = Usage(0, 1 - _replaced(connection, bucket, key, now_ns).objects)
         _check(quota, usage_of(connection, bucket.number, changes), more)
 
 
 def foresee_put(objects: Objects, bucket: Bucket, key: str, size: int) -> None:
     """Raise as `check_put` before the bytes are taken in, for nothing as it seems now."""
-    check_put(objects.reader, bucket, key, size)
+    check_put(objects.reader, bucket, key, size, objects.clock.now_ns())
 
 
 def foresee_part(objects: Objects, upload: Upload, number: int, size: int) -> None:
@@ -107,12 +108,24 @@ def _check(quota: Quota, there: Usage, more: Usage) -> None:
         )
 
 
-def _replaced(connection: sqlite3.Connection, bucket: Bucket, key: str) -> Usage:
+def _replaced(connection: sqlite3.Connection, bucket: Bucket, key: str, now_ns: int) -> Usage:
     """Return what goes when a version of a key is put."""
     if bucket.versioning == "enabled":
-        return Usage(0, 0)
-    row = store.version(connection, bucket.number, key, NULL_VERSION)
-    if row is None:
-        return Usage(0, 0)
-    version = row.version
-    return Usage(version.size, 0 if version.is_marker else 1)
+        gone = _ended(connection, bucket, key, now_ns)
+    else:
+        row = store.version(connection, bucket.number, key, NULL_VERSION)
+        gone = [row.version] if row else []
+    return Usage(sum(each.size for each in gone), sum(not each.is_marker for each in gone))
+
+
+def _ended(connection: sqlite3.Connection, bucket: Bucket, key: str, now_ns: int) -> list[Version]:
+    """Return the former versions that a lifecycle rule ends in the write itself."""
+    in_force = due.rules_of(connection, bucket.number)
+    if not rules.ends_formers_at_once(in_force):
+        return []
+    coming = Version(
+        bucket=bucket.number, key=key, version_id="", sequence=0, modified_at_ns=now_ns
+    )
+    known = rules.seen([coming, *due.all_of_key(connection, bucket.number, key)])
+    ended = rules.plan(known, in_force, now_ns).ended
+    return [each.version for each in ended if each.former_since_ns is not None]

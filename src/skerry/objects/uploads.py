@@ -148,7 +148,7 @@ async def complete(
         upload = _found(made.connection, place, key, upload_id)
         condition.check(current.version if current else None)
         check_replaceable(place, current.version if current else None, made.now_ns)
-        quotas.check_complete(made.connection, place, key, made.changes)
+        quotas.check_complete(made.connection, place, key, made.now_ns, made.changes)
         found = _chosen(made.connection, upload_id, chosen)
         checksum = checksum_of(upload, found) if checksum_of is not None else None
         version = _whole(made, place, upload, found, checksum, random)

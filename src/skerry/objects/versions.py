@@ -135,7 +135,7 @@ async def put(
         current = _current(made, place, key)
         condition.check(current)
         check_replaceable(place, current, made.now_ns)
-        quotas.check_put(made.connection, place, key, content.size, made.changes)
+        quotas.check_put(made.connection, place, key, content.size, made.now_ns, made.changes)
         version = new_version(made, place, key, random, content, told)
         made.put(version, content.data, content.piece.crc if content.data else 0)
         end_formers(made, place, key)
