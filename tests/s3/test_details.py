@@ -39,7 +39,7 @@ async def begin(site: Site, target: str = "/bkt/k", **headers: str) -> str:
 def completing(*parts: Answer) -> bytes:
     told = "".join(
         f"<Part><PartNumber>{number}</PartNumber><ETag>{part.headers['etag']}</ETag></Part>"
-        for number, part in enumerate(parts, 1)
+        for number, part in zip((3, 7), parts, strict=True)
     )
     return f"<CompleteMultipartUpload>{told}</CompleteMultipartUpload>".encode()
 
@@ -52,6 +52,7 @@ def completing(*parts: Answer) -> bytes:
         ("PUT", "/bkt/k", b"", {"x_amz_expected_bucket_owner": "another"}, "AccessDenied"),
         ("PUT", "/bkt/k", b"", {"x_amz_tagging": "a%7F=b"}, "InvalidTag"),
         ("PUT", "/new", b"", {"x_amz_object_ownership": "ObjectWriter"}, "AccessControlListNotSupported"),
+        ("PUT", "/bkt/k", b"", {"x_amz_grant_read": "id=1"}, "AccessControlListNotSupported"),
         ("PUT", "/new", b"", {"x_amz_acl": "public-read"}, "AccessControlListNotSupported"),
         ("PUT", "/bkt/k", b"", {"x_amz_copy_source": "bkt/k", "x_amz_metadata_directive": "MOVE"}, "NoSuchKey"),
         ("PUT", "/bkt?ownershipControls", OWNERSHIP % b"ObjectWriter", {}, "AccessControlListNotSupported"),
@@ -194,33 +195,77 @@ def test_uploads_are_listed_by_what_their_keys_have_in_common(tmp_path: Path) ->
     tell(tmp_path, story)
 
 
+async def two_parts(site: Site) -> tuple[str, Answer, Answer]:
+    """Put two parts with checksums, one of them a copy; return the upload's target and answers."""
+    target = f"/bkt/k?uploadId={await begin(site, x_amz_checksum_algorithm='CRC32')}"
+    await site.call("PUT", "/bkt/source", b"y")
+    first = await site.call("PUT", f"{target}&partNumber=3", b"x" * PART_BYTES)
+    copied = await site.call("PUT", f"{target}&partNumber=7", x_amz_copy_source="bkt/source")
+    copied.headers["etag"] = between(copied, "ETag")[0]
+    copied.headers["x-amz-checksum-crc32"] = between(copied, "ChecksumCRC32")[0]
+    return target, first, copied
+
+
 def test_parts_are_told_with_their_sizes_and_checksums(tmp_path: Path) -> None:
     async def story(site: Site) -> None:
-        upload = await begin(site, x_amz_checksum_algorithm="CRC32")
-        target = f"/bkt/k?uploadId={upload}"
-        await site.call("PUT", "/bkt/source", b"y")
-        first = await site.call("PUT", f"{target}&partNumber=1", b"x" * PART_BYTES)
-        copied = await site.call("PUT", f"{target}&partNumber=2", x_amz_copy_source="bkt/source")
-        copied.headers["etag"] = between(copied, "ETag")[0]
-        sums = between(await site.call("GET", target), "ChecksumCRC32")
-        assert sums == [first.headers["x-amz-checksum-crc32"], *between(copied, "ChecksumCRC32")]
-        wrong = await site.call(
-            "PUT", f"{target}&partNumber=3", b"", x_amz_checksum_sha1="2jmj7l5rSw0yVb/vlWAYkK/YBwk="
-        )
-        assert wrong.code == "InvalidRequest"
-        parts = completing(first, copied)
-        for headers in ({"x_amz_mp_object_size": "7"}, {"x_amz_checksum_type": "FULL_OBJECT"}):
-            assert (await site.call("POST", target, parts, **headers)).code == "InvalidRequest"
-        size = str(PART_BYTES + 1)
-        assert (await site.call("POST", target, parts, x_amz_mp_object_size=size)).status == 200
-        asked = {"x_amz_object_attributes": "ObjectParts,Checksum", "x_amz_max_parts": "1"}
-        for marker, number, told in (("0", "1", str(PART_BYTES)), ("1", "2", "1")):
+        target, *parts = await two_parts(site)
+        sums = [each.headers["x-amz-checksum-crc32"] for each in parts]
+        assert between(await site.call("GET", target), "ChecksumCRC32") == sums
+        await site.call("POST", target, completing(*parts))
+        asked = {"x_amz_object_attributes": "ObjectParts", "x_amz_max_parts": "1"}
+        for index, size in enumerate((PART_BYTES, 1)):
             page = await site.call(
-                "GET", "/bkt/k?attributes", b"", **asked, x_amz_part_number_marker=marker
+                "GET", "/bkt/k?attributes", b"", **asked, x_amz_part_number_marker=str(index)
             )
-            assert (between(page, "PartNumber"), between(page, "Size")) == ([number], [told])
-            assert sums[int(number) - 1] in between(page, "ChecksumCRC32")
-            assert between(page, "IsTruncated") == ["true" if number == "1" else "false"]
+            assert between(page, "PartNumber") == [str(index + 1)]
+            assert between(page, "Size") == [str(size)]
+            assert between(page, "ChecksumCRC32") == [sums[index]]
+            assert between(page, "IsTruncated") == ["false" if index else "true"]
+            target = f"/bkt/k?partNumber={index + 1}"
+            part = await site.call("HEAD", target, x_amz_checksum_mode="ENABLED")
+            assert part.headers["x-amz-checksum-crc32"] == sums[index]
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        ({"x_amz_mp_object_size": "7"}, "InvalidRequest"),
+        ({"x_amz_mp_object_size": "x"}, "InvalidArgument"),
+        ({"x_amz_checksum_type": "FULL_OBJECT"}, "InvalidRequest"),
+        ({"x_amz_mp_object_size": str(PART_BYTES + 1)}, ""),
+    ],
+)
+def test_what_is_said_of_a_whole_upload_must_hold(
+    tmp_path: Path, headers: dict[str, str], code: str
+) -> None:
+    async def story(site: Site) -> None:
+        target, *parts = await two_parts(site)
+        other = {"x_amz_checksum_sha1": "2jmj7l5rSw0yVb/vlWAYkK/YBwk="}
+        wrong = await site.call("PUT", f"{target}&partNumber=9", b"", **other)
+        assert wrong.code == "InvalidRequest"
+        assert (await site.call("POST", target, completing(*parts), **headers)).code == code
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("if_range", "body"),
+    [
+        ('"9dd4e461268c8034f5c8564e155c67a6"', b"x"), ('"other"', b"xyz"),
+        ("Tue, 14 Nov 2023 22:13:20 GMT", b"x"), ("Tue, 14 Nov 2023 22:13:21 GMT", b"xyz"),
+    ],
+)  # fmt: skip
+def test_who_goes_on_with_another_object_gets_it_whole(
+    tmp_path: Path, if_range: str, body: bytes
+) -> None:
+    async def story(site: Site) -> None:
+        put = await site.call("PUT", "/bkt/k", b"xyz")
+        etag = if_range.replace("9dd4e461268c8034f5c8564e155c67a6", put.headers["etag"].strip('"'))
+        found = await site.call("GET", "/bkt/k", b"", range="bytes=0-0", if_range=etag)
+        assert found.body == body
+        assert found.headers["date"] == "Fri, 24 May 2013 00:00:00 GMT"
 
     tell(tmp_path, story)
 

@@ -22,7 +22,8 @@ async def list_buckets(call: Call) -> Response:
     """Tell the buckets of all, in order of their names."""
     limit = call.number("max-buckets", 10_000, 10_000)
     prefix, after = call.query.get("prefix", ""), call.query.get("continuation-token", "")
-    found = buckets.page(call.objects, prefix, after, limit + 1)
+    is_elsewhere = call.query.get("bucket-region", call.region) != call.region
+    found = [] if is_elsewhere else buckets.page(call.objects, prefix, after, limit + 1)
     more, found = len(found) > limit, found[:limit]
     token = f"<ContinuationToken>{found[-1].name}</ContinuationToken>" if more and found else ""
     told = "".join(

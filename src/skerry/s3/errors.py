@@ -70,6 +70,8 @@ _TOLD = {
     "request_timeout": Told("RequestTimeout", 400),
     "data_full": Told("InsufficientStorage", 507),
     "bad_copy_source": Told("InvalidArgument", 400),
+    "bad_storage_class": Told("InvalidStorageClass", 400),
+    "metadata_too_large": Told("MetadataTooLarge", 400),
     "bad_redirect": Told("InvalidRedirectLocation", 400),
     "no_such_tags": Told("NoSuchTagSet", 404),
     "bad_tags": Told("InvalidTag", 400),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from skerry.base import Conflict, Denied, Invalid, NotBuilt, NotFound
-from skerry.objects import buckets, quotas, reading, versions
+from skerry.objects import buckets, quotas, reading, uploads, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
 from skerry.s3.call import (
@@ -164,7 +164,8 @@ def told_of(call: Call) -> Told:
 
 def check_acl(call: Call) -> None:
     """Raise Invalid(no_acl) where a request wants an ACL that is not what holds anyway."""
-    if (call.header("x-amz-acl") or "") not in _CANNED_ACLS:
+    has_grants = any(name.startswith("x-amz-grant-") for name in call.request.headers)
+    if has_grants or (call.header("x-amz-acl") or "") not in _CANNED_ACLS:
         raise no_acl()
 
 
@@ -184,19 +185,19 @@ async def _given(call: Call, *, with_body: bool) -> Response:
     headers = [*_headers_of(version, bucket), *lock_headers(call, version)]
     if unchanged := _condition_of_get(call, version):
         return empty(unchanged, headers)
-    begin, size, status = 0, version.size, 200
+    begin, size, status, checksum = 0, version.size, 200, version.checksum
     if "partNumber" in call.query:
-        begin, size = _part_range(call, version)
+        begin, size, checksum = _part_of(call, version)
         status = 206 if size else 200  # no range is written that has no bytes
         if version.parts:
             headers.append(("x-amz-mp-parts-count", str(len(version.parts))))
     elif (found := _range_of(call, version)) is not None:
         begin, size = found
-        status = 206
+        status, checksum = 206, None
     if status == 206:
         headers.append(("Content-Range", f"bytes {begin}-{begin + size - 1}/{version.size}"))
-    elif (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
-        headers += checksum_headers(version.checksum)
+    if (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
+        headers += checksum_headers(checksum)
     headers = _as_asked(call, headers)
     if not with_body:
         return Response(status, headers, b"", size)
@@ -256,7 +257,8 @@ def _condition_of_get(call: Call, version: Version) -> int | None:
 def _range_of(call: Call, version: Version) -> tuple[int, int] | None:
     """Return begin and size of the range that is asked for, None for all. Raises Invalid(bad_range)."""
     match = _RANGE.fullmatch((call.header("range") or "").strip())
-    if match is None or not (match[1] or match[2]):
+    is_other = (text := call.header("if-range")) is not None and not _is_same(text, version)
+    if match is None or not (match[1] or match[2]) or is_other:
         return None  # as HTTP has it: what is not understood is not there
     if match[1]:
         begin = int(match[1])
@@ -272,12 +274,25 @@ def _range_of(call: Call, version: Version) -> tuple[int, int] | None:
     return begin, end - begin + 1
 
 
-def _part_range(call: Call, version: Version) -> tuple[int, int]:
-    number = call.number("partNumber", 1, 10_000)
-    sizes = [size for _, size in version.parts] or [version.size]
-    if not 1 <= number <= len(sizes):
-        raise Invalid("bad_range", f"The object has {len(sizes)} parts.")
-    return sum(sizes[: number - 1]), sizes[number - 1]
+def _is_same(text: str, version: Version) -> bool:
+    """Tell whether If-Range means this version: who goes on with another one gets it whole."""
+    since_s = seconds_of(text)
+    same_s = version.modified_at_ns // 10**9
+    return text.strip().strip('"') == version.etag if since_s is None else since_s == same_s
+
+
+def _part_of(call: Call, version: Version) -> tuple[int, int, Checksum | None]:
+    """Return begin, size and checksum of a part, by its place among the parts."""
+    index = call.number("partNumber", 1, 10_000)
+    parts = version.parts or ((1, version.size),)
+    if not 1 <= index <= len(parts):
+        raise Invalid("bad_range", f"The object has {len(parts)} parts.")
+    number, size = parts[index - 1]
+    checksum = version.checksum
+    if version.upload_id:
+        kept = uploads.parts(call.objects, version.upload_id, number - 1, 1)
+        checksum = kept[0].checksum if kept else None
+    return sum(each for _, each in parts[: index - 1]), size, checksum
 
 
 def present(row: Row, version_id: str | None) -> Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 from skerry.base import Denied, Invalid, SkerryError
 from skerry.objects import Objects, buckets
 from skerry.s3 import metrics
-from skerry.s3.call import Call, Identity
+from skerry.s3.call import Call, Identity, http_date
 from skerry.s3.connection import Request, Response
 from skerry.s3.cors_calls import preflight, shared
 from skerry.s3.errors import error_body, error_headers, told
@@ -63,7 +64,8 @@ class Service:
             traceback.print_exception(error, file=sys.stderr)
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
-        response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry"),
+                             ("Date", _date(self.now_s()))]  # fmt: skip
         if "origin" in request.headers and request.method != "OPTIONS":
             response.headers += self._shared(request)
         took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
@@ -180,6 +182,12 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
             name, _, value = part.partition("=")
             pairs.append((unquote_plus(name), unquote_plus(value)))
     return text, pairs
+
+
+@functools.lru_cache(maxsize=2)
+def _date(now_s: int) -> str:
+    """Return the moment of an answer, by which clients find out that their own clock is wrong."""
+    return http_date(now_s * 10**9)
 
 
 def _check_owner(objects: Objects, bucket: str, expected: str | None) -> None:
