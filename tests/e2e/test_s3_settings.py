@@ -2,15 +2,20 @@
 
 import datetime as dt
 import http.client
+import io
 from pathlib import Path
 
 import boto3
+import minio
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
+from minio.commonconfig import GOVERNANCE, Tags
+from minio.objectlockconfig import DAYS, ObjectLockConfig
+from minio.retention import Retention
 
-from tests.e2e.test_s3 import ACCESS, SECRET, Store, bucket, code_of, store
+from tests.e2e.test_s3 import ACCESS, SECRET, Store, bucket, code_of, store, tool
 
 __all__ = ["bucket", "store"]  # fixtures
 
@@ -153,3 +158,52 @@ def test_a_quota(store: Store, bucket: str) -> None:
     assert b"<UsedBytes>5</UsedBytes>" in call("GET")[1]
     assert call("DELETE")[0] == 204
     s3.put_object(Bucket=bucket, Key="l", Body=b"6")
+
+
+def test_settings_by_s3cmd_and_the_aws_command_line(
+    store: Store, bucket: str, tmp_path: Path
+) -> None:
+    config, cors = tmp_path / "s3cfg", tmp_path / "cors.xml"
+    config.write_text(
+        f"[default]\naccess_key = {ACCESS}\nsecret_key = {SECRET}\nuse_https = False\n"
+        f"host_base = 127.0.0.1:{store.port}\nhost_bucket = 127.0.0.1:{store.port}/%(bucket)\n"
+    )
+    cors.write_text(
+        "<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET"
+        "</AllowedMethod></CORSRule></CORSConfiguration>"
+    )
+
+    def s3cmd(*words: str) -> str:
+        return tool(store, "s3cmd", "-c", str(config), *words)
+
+    s3cmd("setcors", str(cors), f"s3://{bucket}")
+    s3cmd("ws-create", "--ws-index=index.html", "--ws-error=error.html", f"s3://{bucket}")
+    s3cmd("settagging", f"s3://{bucket}", "a=b&c=d")
+    assert "<AllowedMethod>GET" in s3cmd("info", f"s3://{bucket}").replace(" ", "")
+    assert "index.html" in s3cmd("ws-info", f"s3://{bucket}")
+    assert "a: b" in s3cmd("gettagging", f"s3://{bucket}").replace("\t", " ")
+    s3cmd("ws-delete", f"s3://{bucket}")
+    s3cmd("delcors", f"s3://{bucket}")
+    tool(store, "aws", "s3", "website", f"s3://{bucket}", "--index-document", "i.html")
+    told = tool(store, "aws", "s3api", "get-bucket-website", "--bucket", bucket)
+    assert "i.html" in told
+
+
+def test_locks_by_minio(store: Store, bucket: str) -> None:
+    client = minio.Minio(f"127.0.0.1:{store.port}", ACCESS, SECRET, secure=False)
+    name, until = f"{bucket}-kept", dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    client.make_bucket(name, object_lock=True)
+    client.set_object_lock_config(name, ObjectLockConfig(GOVERNANCE, 1, DAYS))
+    client.put_object(name, "k", io.BytesIO(b"x"), 1, retention=Retention(GOVERNANCE, until))
+    client.enable_object_legal_hold(name, "k")
+    tags = Tags.new_bucket_tags()
+    tags["a"] = "b"
+    client.set_bucket_tags(name, tags)
+
+    told = client.get_object_lock_config(name)
+    assert (told.duration, told.duration_unit) == (1, DAYS)
+    assert client.is_object_legal_hold_enabled(name, "k")
+    kept = client.get_object_retention(name, "k")
+    assert kept is not None
+    assert abs(kept.retain_until_date - until) < dt.timedelta(seconds=1)
+    assert client.get_bucket_tags(name) == {"a": "b"}
