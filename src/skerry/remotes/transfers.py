@@ -197,11 +197,14 @@ class Transfers:
         self._count.moved(flight.path, 0, files=1)
 
     def _give_up(self, error: BaseException) -> None:
-        # The files stay open until no thread uses them.
-        self._manager.shutdown(cancel=True, cancel_msg="given up")
-        for flight in self._flights:
-            flight.opened.__exit__(type(error), error, None)
-        self._flights.clear()
+        try:
+            # Waits for its threads: the files stay open until none uses them. Its `shutdown` takes
+            # the same way, but mixes up what it is told (s3transfer 0.19).
+            self._manager.__exit__(type(error), error, None)
+        finally:
+            for flight in self._flights:
+                flight.opened.__exit__(type(error), error, None)
+            self._flights.clear()
 
 
 IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT)
