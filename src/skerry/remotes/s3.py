@@ -55,8 +55,15 @@ def _client(remote: Remote, service: str) -> S3:
         )
     with _installed():
         import botocore.session  # noqa: PLC0415
-        from botocore import UNSIGNED  # noqa: PLC0415
+        from botocore import UNSIGNED, auth  # noqa: PLC0415
         from botocore.config import Config  # noqa: PLC0415
+    # Where awscrt is, as it is here for checksums, botocore signs by it; and that prints tracebacks
+    # on stderr when a body ends early, as it does when a copy is given up.
+    signers: Any = auth.AUTH_TYPE_MAPS
+    signers |= {
+        "v4": auth.SigV4Auth, "v4-query": auth.SigV4QueryAuth,
+        "s3v4": auth.S3SigV4Auth, "s3v4-query": auth.S3SigV4QueryAuth,
+    }  # fmt: skip
     session: Any = botocore.session.Session()
     # What a user has set for AWS is not about this remote.
     for variable in ("profile", "config_file", "credentials_file"):
