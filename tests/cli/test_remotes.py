@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from skerry.cli import main
+from skerry.remotes.model import Remote
+from skerry.remotes.s3 import connect
 from tests.remotes.place import SECRET, Shore, shore
 
 
@@ -68,7 +70,7 @@ def test_documents_are_sent_and_told_as_they_are(line: Line, tmp_path: Path) -> 
     (tmp_path / "p").write_text("{")
 
     assert line("bucket", "policy", "bkt")[0] == 1
-    assert "no BucketPolicy" in line.err
+    assert "has no policy" in line.err
     assert line("bucket", "policy", "bkt", "p")[0] == 1
     assert "no JSON" in line.err
     assert line("bucket", "lifecycle", "bkt", "p")[0] == 1
@@ -179,3 +181,58 @@ def test_numbers_that_are_none_are_refused(line: Line) -> None:
         assert line("clean", ":bkt", *words)[0] == 2
     assert line("clean", ":bkt", "--price-per-gb-month", "x")[0] == 1
     assert line("object", "presign", "bkt/k", "--expires", "8d")[0] == 2
+
+
+OWN = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::bkt/ann/*"}],
+})  # fmt: skip
+
+
+def test_a_key_may_do_what_its_policy_says(line: Line, tmp_path: Path) -> None:
+    line.store.bucket()
+    (tmp_path / "own.json").write_text(OWN)
+    made = line.json("access-key", "create", "ann", "--policy", "own.json")
+    ann = connect(
+        Remote(
+            endpoint=line.store.remote.endpoint,
+            access_key=made["access_key"],
+            secret=made["secret"],
+        )
+    )
+    ann.put_object(Bucket="bkt", Key="ann/k", Body=b"")
+    with pytest.raises(Exception, match="AccessDenied"):
+        ann.put_object(Bucket="bkt", Key="other", Body=b"")
+    line.ok("access-key", "disable", made["access_key"])
+    with pytest.raises(Exception, match=r"InvalidAccessKeyId|AccessDenied"):
+        ann.put_object(Bucket="bkt", Key="ann/k", Body=b"")
+    line.ok("access-key", "enable", made["access_key"])
+    ann.put_object(Bucket="bkt", Key="ann/k", Body=b"")
+    ann.close()
+
+
+def test_keys_and_users_are_listed_and_deleted(line: Line, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(OWN)
+    assert "AWS_SECRET_ACCESS_KEY=" in line.ok("access-key", "create", "ann")
+    other = line.json("access-key", "create", "ann")["access_key"]
+    line.ok("access-key", "policy", "ann", "own.json")
+
+    assert line.json("access-key", "policy", "ann") == json.loads(OWN)
+    line.ok("access-key", "delete", other)
+    (left,) = line.json("access-key", "list")
+    assert (left["user"], left["state"]) == ("ann", "active")
+    assert line("access-key", "delete", other)[0] == 1
+    line.ok("access-key", "remove-user", "ann")
+    assert line.ok("access-key", "list") == ""
+
+
+def test_a_bucket_has_a_policy(line: Line, tmp_path: Path) -> None:
+    line.store.bucket()
+    policy = OWN.replace('"Effect"', '"Principal": "*", "Effect"')
+    (tmp_path / "policy").write_text(policy)
+    line.ok("bucket", "policy", "bkt", "policy")
+
+    assert json.loads(line.ok("bucket", "policy", "bkt")) == json.loads(policy)
+    assert line.json("bucket", "info", "bkt")["policy"] == "set"
+    line.ok("bucket", "policy", "bkt", "--delete")
+    assert line.json("bucket", "info", "bkt")["policy"] == "-"

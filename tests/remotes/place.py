@@ -12,11 +12,14 @@ from skerry.host.clock import SystemClock, entropy
 from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, open_objects
+from skerry.objects.scrubbing import Scrubbed
 from skerry.remotes.model import Remote
 from skerry.remotes.s3 import S3, connect
-from skerry.s3.access import may
+from skerry.s3.keyring import Key, Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.server import router, serve
-from skerry.s3.service import Key, Service
+from skerry.s3.service import Service
+from skerry.s3.sessions import Sessions
 
 ACCESS, SECRET = "tester", "secret-of-tester"
 
@@ -88,9 +91,12 @@ def shore(folder: Path) -> Generator[Shore]:
 
 
 def _service(objects: Objects, clock: SystemClock) -> Service:
+    def now_s() -> int:
+        return clock.now_ns() // 10**9
+
+    root = Key(access_key=ACCESS, secret=SECRET)
+    keyring = Keyring(objects, {ACCESS: root}, Sessions(entropy(32), entropy, now_s))
     return Service(
-        objects=objects, router=router(),
-        keys={ACCESS: Key(access_key=ACCESS, secret=SECRET, account="root")},
-        region="us-east-1", domain="localhost", now_s=lambda: clock.now_ns() // 10**9,
-        may=functools.partial(may, objects),
+        objects=objects, router=router(), region="us-east-1", domain="localhost",
+        keyring=keyring, now_s=now_s, metrics=Metrics(objects, Scrubbed(), ""),
     )  # fmt: skip

@@ -6,7 +6,8 @@ import sys
 from typing import Literal, TypeAlias
 
 from skerry.base import Denied, Invalid, NotBuilt, NotFound
-from skerry.cli.documents import read_document, says_nothing
+from skerry.cli.connection import count, size
+from skerry.cli.documents import numbers_in, read_document, says_nothing
 from skerry.cli.output import print_json, print_pairs, print_table, say
 from skerry.cli.parser import Parser, WrongUsage
 from skerry.cli.remotes import agreed, clients
@@ -22,7 +23,6 @@ _Form: TypeAlias = Literal["json", "xml"]
 # What `skerry bucket WORD` sends and fetches: the query at S3, and the form of the document.
 _DOCUMENTS: dict[str, tuple[str, _Form, str]] = {
     "policy": ("policy", "json", "Who may do what with a bucket, in IAM's JSON"),
-    "quota": ("quota", "json", "How much a bucket may hold, in JSON; Skerry's alone"),
     "lifecycle": ("lifecycle", "xml", "When objects of a bucket are deleted, in S3's XML"),
     "cors": ("cors", "xml", "Which web pages may read a bucket, in S3's XML"),
     "website": ("website", "xml", "How a bucket is served as a web site, in S3's XML"),
@@ -53,6 +53,11 @@ def declare_bucket(parser: Parser) -> None:
         "state", metavar="STATE", nargs="?", choices=("on", "off"),
         help="those that are there stay at off (default: tell)",
     )  # fmt: skip
+    quota = parser.command("quota", "How much a bucket may hold, at a Skerry", _quota)
+    quota.argument("bucket", metavar="BUCKET", help=_BUCKET)
+    quota.argument("--bytes", metavar="SIZE", type=size(0, 1 << 60), help="at most, such as 20G")
+    quota.argument("--objects", metavar="N", type=count(0, 10**15), help="at most so many")
+    quota.argument("--delete", action="store_true", help="take it away")
     for word, (query, form, summary) in _DOCUMENTS.items():
         run = functools.partial(_document, query=query, form=form)
         below = parser.command(word, summary, run)
@@ -157,6 +162,38 @@ def _document(options: argparse.Namespace, *, query: str, form: _Form) -> int:
     else:
         sys.stdout.write(document(client, "GET", found.bucket, query).decode().rstrip() + "\n")
     return 0
+
+
+def _quota(options: argparse.Namespace) -> int:
+    """Tell or set a quota. Skerry's own: at other stores a PUT of it would make a bucket."""
+    client, found = _client(options, options.bucket)
+    asked = {"Bytes": options.bytes, "Objects": options.objects}
+    limits = "".join(f"<{name}>{n}</{name}>" for name, n in asked.items() if n is not None)
+    if options.delete and limits:
+        raise WrongUsage("bad_quota", "Either set it or delete it.")
+    now = _quota_now(client, found.bucket)
+    if options.delete:
+        document(client, "DELETE", found.bucket, "quota")
+    elif limits:
+        document(client, "PUT", found.bucket, "quota", f"<Quota>{limits}</Quota>".encode())
+    elif options.json:
+        print_json(now)
+    else:
+        print_pairs([(name, str(value)) for name, value in now.items()] or [("quota", "-")])
+    return 0
+
+
+def _quota_now(client: S3, bucket: str) -> dict[str, int]:
+    """Return what a quota says, nothing if there is none. Raises NotBuilt(no_quotas)."""
+    try:
+        said = numbers_in(document(client, "GET", bucket, "quota"), "Quota")
+    except NotFound as error:
+        if error.details.get("remote_code") != "NoSuchQuotaConfiguration":
+            raise
+        return {}
+    if said is None:
+        raise NotBuilt("no_quotas", f"{bucket}: this store knows no quotas of buckets.")
+    return said
 
 
 def _delete(options: argparse.Namespace) -> int:

@@ -43,3 +43,18 @@ def says_nothing(document: bytes) -> bool:
         return len(defusedxml.ElementTree.fromstring(document)) == 0
     except (ParseError, defusedxml.DefusedXmlException, ValueError):
         raise Invalid("bad_document", "The remote's answer is no document.") from None
+
+
+def numbers_in(document: bytes, root: str) -> dict[str, int] | None:
+    """Return the numbers below an element of that name, None if the document is another."""
+    try:
+        element = defusedxml.ElementTree.fromstring(document)
+    except (ParseError, defusedxml.DefusedXmlException, ValueError):
+        return None
+    if element.tag.rpartition("}")[2] != root:
+        return None
+    return {
+        each.tag.rpartition("}")[2]: int(each.text)
+        for each in element
+        if each.text and each.text.isdecimal()
+    }
