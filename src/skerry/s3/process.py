@@ -18,10 +18,12 @@ from skerry.host.listener import listen_tcp
 from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
 from skerry.s3.access import ANONYMOUS, may
+from skerry.s3.catalog import door
 from skerry.s3.root_key import FILE, root_key
 from skerry.s3.server import router, serve
 from skerry.s3.service import Key, Service
 from skerry.s3.startup import Start
+from skerry.tables import running
 
 _OWNER = "root"
 
@@ -54,6 +56,10 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     listener = listen_tcp(settings.listen, "--listen")
     clock = SystemClock()
+
+    def now_s() -> int:
+        return clock.now_ns() // 10**9
+
     with object_disk(settings.directory) as disk:
         objects = open_objects(
             disk, functools.partial(connect_index, settings.directory), clock, entropy
@@ -61,14 +67,16 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
         try:
             key = _key(settings, say)
             await _make_buckets(objects, settings.start)
-            service = Service(
-                objects=objects, router=router(), keys={key.access_key: key},
-                region=settings.region, domain=settings.domain,
-                now_s=lambda: clock.now_ns() // 10**9, may=functools.partial(may, objects),
-            )  # fmt: skip
-            host, port = listener.getsockname()[:2]
-            ready = f"skerry s3 is ready: http://{host}:{port}"
-            await serve(service.serve, listener, lambda: say(ready), stop)
+            may_do, keys = functools.partial(may, objects), {key.access_key: key}
+            async with running(settings.directory, objects) as tables:
+                service = Service(
+                    objects=objects, router=router(), keys=keys,
+                    region=settings.region, domain=settings.domain, now_s=now_s, may=may_do,
+                    catalog=door(tables, keys, may_do, settings.region, now_s),
+                )  # fmt: skip
+                host, port = listener.getsockname()[:2]
+                ready = f"skerry s3 is ready: http://{host}:{port}"
+                await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()
 

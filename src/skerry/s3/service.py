@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -17,6 +17,7 @@ from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
+CATALOG_PATH = b"/iceberg/"
 _PROBES = {
     f"/{place}/{name}"
     for place in ("health", "minio/health")
@@ -35,7 +36,10 @@ class Key:
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """All that answers requests. domain: what comes after a bucket in a host name, or empty."""
+    """All that answers requests. domain: what comes after a bucket in a host name, or empty.
+
+    catalog: answers what is below /iceberg/, which is no bucket, and knows who asks by itself.
+    """
 
     objects: Objects
     router: Router
@@ -44,12 +48,16 @@ class Service:
     domain: str
     now_s: Callable[[], int]
     may: Callable[[Identity, str, str], bool]
+    catalog: Callable[[Request], Awaitable[Response]] | None = None
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
         try:
-            response = await self._answer(request, request_id)
+            if self.catalog is not None and self._is_for_catalog(request):
+                response = await self.catalog(request)
+            else:
+                response = await self._answer(request, request_id)
         except SkerryError as error:
             response = _refused(request, error, request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: nobody else is harmed
@@ -84,6 +92,11 @@ class Service:
         )  # fmt: skip
         assert operation.handler is not None, "the router finds none without"
         return await operation.handler(call)
+
+    def _is_for_catalog(self, request: Request) -> bool:
+        name = request.headers.get("host", "").lower().partition(":")[0]
+        has_bucket = bool(self.domain) and name.endswith(f".{self.domain}")
+        return request.target.startswith(CATALOG_PATH) and not has_bucket
 
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
