@@ -93,7 +93,7 @@ class Loaded(Struct, frozen=True, rename="kebab", omit_defaults=True):
 
     metadata: Raw
     metadata_location: str | None = None
-    config: dict[str, str] = field(default_factory=dict[str, str])
+    config: dict[str, str] | None = None
 
 
 class Names(Struct, frozen=True, rename="kebab", omit_defaults=True):

@@ -141,7 +141,7 @@ def told(
         Loaded(
             metadata=Raw(metadata or found.metadata),
             metadata_location=call.url(key) if key is not None else None,
-            config=call.vended(found.location) if has_config else {},
+            config=call.vended(found.location) if has_config else None,
         )
     )
 
