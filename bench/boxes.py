@@ -71,6 +71,8 @@ def daemon(data: Path, launcher: Sequence[str] = ()) -> Generator[Daemon]:
         f"127.0.0.1:{web_port}",
         "--ssh-listen",
         f"127.0.0.1:{free_port()}",
+        "--s3-listen",
+        "",
     ]
     process = subprocess.Popen(
         [*launcher, *skerry, "up", *settings], stderr=subprocess.PIPE, text=True

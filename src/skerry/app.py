@@ -18,7 +18,7 @@ import uvloop
 from skerry import accounts, api, boxes, doors, metering, services
 from skerry.api import Services
 from skerry.base import NANO, SkerryError
-from skerry.config import Settings
+from skerry.config import Settings, objects_directory
 from skerry.gateway import control
 from skerry.host import checks
 from skerry.host.clock import SystemClock, entropy
@@ -82,6 +82,8 @@ async def _run_parts(
             tasks.append(await _start_gateway(group, settings, services))
         if settings.ssh_listen:
             tasks.append(await _start_ssh(group, settings))
+        if settings.s3_listen:
+            tasks.append(await _start_objects(group, settings))
         await api.serve(
             public,
             private,
@@ -128,6 +130,21 @@ async def _start_ssh(group: asyncio.TaskGroup, settings: Settings) -> asyncio.Ta
     task = group.create_task(
         doors.keep_ssh(settings.data, settings.ssh_listen, api_url, is_ready.set, _say)
     )
+    await is_ready.wait()
+    return task
+
+
+async def _start_objects(group: asyncio.TaskGroup, settings: Settings) -> asyncio.Task[None]:
+    """Return the task that keeps the object store served, once its port listens."""
+    shelf = doors.Shelf(
+        run=settings.data / "s3",
+        directory=objects_directory(str(settings.data)),
+        listen=settings.s3_listen,
+        domain=settings.s3_domain,
+        region=settings.s3_region,
+    )
+    is_ready = asyncio.Event()
+    task = group.create_task(doors.keep_objects(shelf, is_ready.set, _say))
     await is_ready.wait()
     return task
 

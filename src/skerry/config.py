@@ -116,6 +116,11 @@ class Settings:
     ssh_listen: str = _setting(
         "127.0.0.1:2222", "address and port of the SSH door; empty is no door"
     )
+    s3_listen: str = _setting(
+        "127.0.0.1:9000", "address and port of the object store; empty is no store"
+    )
+    s3_domain: str = _setting("localhost", "what comes after a bucket in a host name")
+    s3_region: str = _setting("us-east-1", "the region that the object store says it is in")
     memory_low_percent: float = _setting(
         10.0, "frozen boxes are stopped when less of the memory is free", at_most=90
     )

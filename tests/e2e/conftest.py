@@ -45,6 +45,7 @@ class Program:
         self.token = ""
         self.process: subprocess.Popen[str] | None = None
         self.port, self.web_port, self.ssh_port = free_port(), free_port(), free_port()
+        self.s3_port = free_port()
 
     @property
     def url(self) -> str:
@@ -61,7 +62,7 @@ class Program:
             *(launcher or (SKERRY,)), "--data", str(self.data), "up",
             "--listen", f"127.0.0.1:{self.port}", "--instance", self.instance, "--network", self.network,
             "--gateway-listen", f"127.0.0.1:{self.web_port}",
-            "--ssh-listen", f"127.0.0.1:{self.ssh_port}",
+            "--ssh-listen", f"127.0.0.1:{self.ssh_port}", "--s3-listen", f"127.0.0.1:{self.s3_port}",
         ]  # fmt: skip
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr is not None

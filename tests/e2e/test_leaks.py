@@ -110,6 +110,7 @@ def test_a_killed_daemon_leaves_its_boxes_and_the_next_one_ends_them(tmp_path: P
         ("--listen", "127.0.0.1:1:2:x"),
         ("--gateway-listen", "nowhere"),
         ("--ssh-listen", "nowhere"),
+        ("--s3-listen", "nowhere"),
         ("--gateway-listen", "192.0.2.1:80"),
         ("--instance", "TOOLONGNAME"),
         ("--instance", "../../tmp/x"),
@@ -122,7 +123,12 @@ def test_a_start_that_fails_says_one_line_and_leaves_nothing(
 ) -> None:
     settings = ["--instance", "leakx", "--network", "10.251.0.0/16", "--listen", "127.0.0.1:0"]
     settings += ["--gateway-listen", f"127.0.0.1:{free_port()}"]
-    settings += ["--ssh-listen", f"127.0.0.1:{free_port()}"]
+    settings += [
+        "--ssh-listen",
+        f"127.0.0.1:{free_port()}",
+        "--s3-listen",
+        f"127.0.0.1:{free_port()}",
+    ]
     command = [SKERRY, "--data", str(tmp_path / "data"), "up", *settings, *wrong]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

@@ -13,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import boto3
 import duckdb
 import pyarrow as pa
 import pytest
+from botocore.exceptions import ClientError
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -26,7 +28,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.types import LongType
 from pyiceberg.view.metadata import SQLViewRepresentation, ViewRepresentation, ViewVersion
 
-from tests.e2e.test_s3 import ACCESS, KILLS, SECRET, Store
+from tests.e2e.test_s3 import ACCESS, KILLS, SECRET, Store, code_of
 
 CLIENTS = 4
 BUCKETS = {
@@ -306,6 +308,34 @@ def test_a_bucket_that_is_not_public_needs_its_key(store: Store, space: str) -> 
         f"INSERT INTO ice.{space}.t VALUES (4, 'duck')",
     )
     assert catalog.load_table(f"{space}.t").scan().to_arrow().num_rows == 4
+
+
+def test_the_key_that_a_table_comes_with_reaches_its_files_alone(store: Store, space: str) -> None:
+    catalog = pyiceberg(store, "private", credential=f"{ACCESS}:{SECRET}")
+    catalog.create_namespace(space)
+    table = catalog.create_table(f"{space}.t", schema=ROWS.schema)
+    store.client().put_object(Bucket="private", Key=f"{space}/beside", Body=b"secret")
+
+    key = catalog.load_credentials(f"{space}.t", table.location())
+    assert key["s3.access-key-id"] != ACCESS
+    make: Any = boto3.client  # pyright: ignore[reportUnknownMemberType]
+    s3 = make(
+        "s3", endpoint_url=store.url, region_name="us-east-1",
+        aws_access_key_id=key["s3.access-key-id"],
+        aws_secret_access_key=key["s3.secret-access-key"],
+        aws_session_token=key["s3.session-token"],
+    )  # fmt: skip
+    prefix = table.location().removeprefix("s3://private/")
+    s3.put_object(Bucket="private", Key=f"{prefix}/data/x", Body=b"x")
+    assert s3.list_objects_v2(Bucket="private", Prefix=f"{prefix}/data")["KeyCount"] == 1
+    for refused in (
+        lambda: s3.get_object(Bucket="private", Key=f"{space}/beside"),
+        lambda: s3.put_object(Bucket="private", Key=f"{prefix}x/data", Body=b"x"),
+        lambda: s3.list_objects_v2(Bucket="private"), s3.list_buckets,
+    ):  # fmt: skip
+        with pytest.raises(ClientError) as caught:
+            refused()
+        assert code_of(caught) == ("AccessDenied", 403)
 
 
 def asked(store: Store, method: str, path: str, document: object = None, **headers: str) -> Any:

@@ -14,16 +14,25 @@ from tests.objects.place import Ground
 from tests.tables.warehouse import opened
 
 NOW_S = 1_700_000_000
-KEYS = {"ann": Key(secret="ann-secret", account="a"), "bob": Key(secret="bob-secret", account="b")}
+KEYS = {
+    "ann": Key(secret="ann-secret", account="a"),
+    "bob": Key(secret="bob-secret", account="b"),
+    "carl": Key(secret="carl-secret", account="c"),
+}
 
 
-def may(caller: Caller, action: str, bucket: str) -> bool:
-    """Let everybody do all with lake and read shop, ann do all, bob read."""
-    allowed = {"lake": {"s3:GetObject", "s3:PutObject"}, "shop": {"s3:GetObject"}}
+READS = {"s3:GetObject", "s3:ListBucket"}
+ALLOWED = {"lake": READS | {"s3:PutObject", "s3:DeleteObject"}, "shop": READS}
+
+
+def may(caller: Caller, action: str, bucket: str, key: str) -> bool:
+    """Let everybody do all with lake and read shop, ann do all, bob read, carl list and write in c."""
     if caller.access_key == "ann":
         return True
-    own = {"s3:GetObject"} if caller.access_key == "bob" else set[str]()
-    return action in own | allowed.get(bucket, set())
+    if caller.access_key == "carl":
+        return action == "s3:ListBucket" or key.startswith("c/")
+    own = READS if caller.access_key == "bob" else set[str]()
+    return action in own | ALLOWED.get(bucket, set())
 
 
 @dataclass
@@ -65,7 +74,7 @@ class Door:
         answer = await self.catalog.serve(
             Asked(
                 method=method, target=f"/iceberg/v1/{path}".encode(), headers=told, pieces=pieces,
-                size=len(body),
+                size=len(body), may=may,
             )
         )  # fmt: skip
         found = json.loads(answer.body) if answer.body else None
@@ -93,7 +102,7 @@ def tell(folder: Path, story: Callable[[Door], Awaitable[None]]) -> None:
             for name in ("shop", "private"):
                 await buckets.make(tables.objects, name, "root")
             catalog = Catalog(
-                tables=tables, find_key=KEYS.get, may=may, vend=vend, region="here",
+                tables=tables, find_key=KEYS.get, vend=vend, region="here",
                 now_s=lambda: door.now_s,
             )  # fmt: skip
             door = Door(catalog)

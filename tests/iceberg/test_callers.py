@@ -1,11 +1,13 @@
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from skerry.base import Unauthorized
 from skerry.iceberg import tokens
 from tests.iceberg.door import KEYS, NOW_S, Door, tell
+from tests.tables.warehouse import SCHEMA
 
 NEW = {"namespace": ["a"]}
 
@@ -16,7 +18,7 @@ def test_everybody_may_what_the_bucket_lets_everybody(tmp_path: Path) -> None:
         assert (await door.call("GET", "shop/namespaces")).status == 200
         for method, path in (("POST", "shop/namespaces"), ("GET", "private/namespaces"),
                              ("GET", "none/namespaces"), ("GET", "config?warehouse=private")):  # fmt: skip
-            told = await door.call(method, path)
+            told = await door.call(method, path, NEW if method == "POST" else None)
             assert told.error == (401, "NotAuthorizedException"), path
             assert told.headers["WWW-Authenticate"].startswith("Bearer")
 
@@ -31,6 +33,43 @@ def test_a_token_tells_who_asks(tmp_path: Path) -> None:
             assert (await door.call("GET", path, authorization=bob)).status == 200
             refused = await door.call("POST", path, NEW, authorization=bob)
             assert refused.error == (403, "ForbiddenException")
+
+    tell(tmp_path, story)
+
+
+def test_a_key_that_may_write_at_one_place_writes_nowhere_else(tmp_path: Path) -> None:
+    async def story(door: Door) -> None:
+        ann, carl = await door.token("ann"), await door.token("carl")
+        for name in ("c", "d"):
+            new = {"namespace": [name]}
+            await door.call("POST", "private/namespaces", new, authorization=ann)
+            table = {"name": "t", "schema": SCHEMA}
+            path = f"private/namespaces/{name}/tables"
+            told = await door.call("POST", path, table, authorization=ann)
+            elsewhere = told.document["metadata-location"]
+        own, other = "private/namespaces/c", "private/namespaces/d"
+        named = [{"namespace": [each], "name": "t"} for each in "cd"]
+        here = {"action": "set-location", "location": "s3://private/c/x"}
+        there = {"action": "set-location", "location": "s3://private/d/x"}
+        rows: list[tuple[str, str, Any, int]] = [
+            ("GET", f"{own}/tables/t", None, 200), ("GET", f"{other}/tables/t", None, 403),
+            ("HEAD", f"{other}/tables/t", None, 403), ("GET", f"{other}/tables/t/credentials", None, 403),
+            ("POST", f"{other}/tables/t", {"updates": []}, 403),
+            ("POST", f"{own}/tables/t", {"updates": [there]}, 403),
+            ("POST", f"{own}/tables/t", {"updates": [here]}, 200),
+            ("POST", "private/transactions/commit", {"table-changes": [{"identifier": named[1]}]}, 403),
+            ("POST", "private/tables/rename", {"source": named[0], "destination": named[1]}, 403),
+            ("POST", "private/tables/rename", {"source": named[1], "destination": named[0]}, 403),
+            ("POST", f"{own}/tables", {**table, "name": "u", "location": "s3://private/d/u"}, 403),
+            ("POST", f"{own}/register", {"name": "r", "metadata-location": elsewhere}, 403),
+            ("POST", f"{other}/tables", {**table, "name": "u"}, 403),
+            ("POST", "private/namespaces", {"namespace": ["d", "e"]}, 403),
+            ("DELETE", other, None, 403), ("DELETE", f"{other}/tables/t", None, 403),
+            ("DELETE", f"{own}/tables/t?purgeRequested=true", None, 204),
+        ]  # fmt: skip
+        for method, path, document, status in rows:
+            told = await door.call(method, path, document, authorization=carl)
+            assert told.status == status, (method, path, document)
 
     tell(tmp_path, story)
 

@@ -34,8 +34,10 @@ class Ground:
         return connect_index(self.folder)
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Objects]:
-        objects = open_objects(self.disk, self.connect, self.clock, self.entropy)
+    async def open(self, segment_bytes: int = 256 << 20) -> AsyncGenerator[Objects]:
+        objects = open_objects(
+            self.disk, self.connect, self.clock, self.entropy, segment_bytes=segment_bytes
+        )
         try:
             yield objects
         finally:

@@ -4,12 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry.objects.model import Bucket, Piece, Version
+from skerry.objects.model import Bucket, Key, Piece, User, Version
 from skerry.objects.records import (
     BadRecord,
     BucketGone,
+    KeyGone,
     Record,
     UploadGone,
+    UserGone,
     VersionGone,
     crc_of,
     frame,
@@ -23,6 +25,10 @@ RECORDS: list[Record] = [
     BucketGone(7),
     VersionGone(1, "käse", "null"),
     UploadGone("ab"),
+    User(name="ann", created_at_ns=5, policies={"p": b"{}"}),
+    UserGone("ann"),
+    Key(access_key="A", secret="s", user="ann", created_at_ns=5, is_active=False),
+    KeyGone("A"),
     Version(
         bucket=1, key="a/b", version_id="null", sequence=9, modified_at_ns=8, size=3, etag="e",
         piece=Piece(3, 4), headers={"content-type": "x/y"}, metadata={"m": "1"}, tags={"t": "2"},

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry.base import Conflict, Failed, LimitReached, NotAvailable, NotFound, SkerryError
-from skerry.objects import Objects, buckets, listing, reading, uploads, versions
+from skerry.objects import Objects, buckets, compaction, listing, reading, uploads, versions
 from skerry.objects.model import NULL_VERSION, Piece, Version, Versioning
 from skerry.objects.records import crc_of
 from skerry.objects.versions import Condition, Told
@@ -103,8 +103,13 @@ async def _unmake(objects: Objects, model: Model, bucket: str) -> None:
         del model.buckets[bucket], model.versioning[bucket]
 
 
+async def _compact(objects: Objects, _model: Model, _bucket: str) -> None:
+    await compaction.compact(objects)
+
+
 VERBS: dict[str, Callable[..., Awaitable[None]]] = {
     "version": _version, "put": _put, "delete": _delete, "drop": _drop, "unmake": _unmake,
+    "compact": _compact,
 }  # fmt: skip
 
 
@@ -149,7 +154,9 @@ operations = st.one_of(
     st.tuples(st.just("drop"), bucket_names, keys, st.integers(0, 5)),
     st.tuples(st.just("version"), bucket_names, st.sampled_from(["enabled", "suspended"])),
     st.tuples(st.just("unmake"), bucket_names),
+    st.tuples(st.just("compact"), st.just("bkt")),
 )
+SEGMENT_BYTES = 600  # a few records
 endings = st.sampled_from(["close", "lose index", "set index back", "power cut"])
 chapter = st.tuples(st.lists(operations, min_size=4, max_size=16), endings)
 stories = st.lists(chapter, min_size=1, max_size=4)
@@ -170,7 +177,7 @@ def test_the_store_is_a_dictionary_that_outlives_everything(
             await step(objects, model, ("version", "bkt", versioning))
         for ops, ending in chapters:
             kept = ground.keep_index()
-            async with ground.open() as objects:
+            async with ground.open(SEGMENT_BYTES) as objects:
                 await check(objects, model)
                 for op in ops:
                     await step(objects, model, op)
@@ -298,6 +305,33 @@ def test_a_full_disk_refuses_writes_and_keeps_serving(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_what_is_deleted_makes_room_on_a_full_disk(tmp_path: Path) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "a", b"1")
+
+            def full(name: str) -> None:
+                if name == "check room":
+                    raise LimitReached("data_full", "full")
+
+            ground.disk.before = full
+            results = await asyncio.gather(
+                put(objects, "b", b"2"), versions.delete(objects, "bkt", "a"),
+                buckets.make(objects, "new", "me"), return_exceptions=True,
+            )  # fmt: skip
+            assert [getattr(each, "code", None) for each in results] == [
+                "data_full",
+                None,
+                "data_full",
+            ]
+            await buckets.delete(objects, "bkt")
+
+    asyncio.run(story())
+
+
 def test_a_disk_that_cannot_be_put_back_is_never_written_again(tmp_path: Path) -> None:
     ground = Ground(tmp_path)
 
@@ -305,8 +339,9 @@ def test_a_disk_that_cannot_be_put_back_is_never_written_again(tmp_path: Path) -
         async with ground.open() as objects:
             await buckets.make(objects, "bkt", "me")
 
-            def broken(_name: str) -> None:
-                raise LimitReached("data_full", "broken")
+            def broken(name: str) -> None:
+                if name != "check room":
+                    raise LimitReached("data_full", "broken")
 
             ground.disk.before = broken
             for expected in ("data_full", "store_broken", "store_broken"):

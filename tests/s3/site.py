@@ -6,21 +6,36 @@ import hmac
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
-from skerry.s3.access import may
+from skerry.objects.scrubbing import Scrubbed
+from skerry.s3.keyring import Key, Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.server import router, serve
-from skerry.s3.service import Key, Service, target_of
+from skerry.s3.service import Service, target_of
+from skerry.s3.sessions import Sessions
 from skerry.s3.signature import Asked, canonical_request, signing_key
 from tests.objects.place import Ground
 
 ACCESS, SECRET = "tester", "secret-of-tester"
 MOMENT = "20130524T000000Z"
-SCOPE = f"{MOMENT[:8]}/us-east-1/s3/aws4_request"
 NOW_S = 1369353600
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs, and for which service."""
+
+    access: str = ACCESS
+    secret: str = SECRET
+    token: str = ""
+    service: str = "s3"
+
+
+ROOT = Signer()
 
 
 @dataclass(frozen=True)
@@ -53,24 +68,41 @@ class Site:
 
     async def call(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
         """Make a signed call. Header names have `_` for `-`."""
-        return parsed(await self.raw(request(method, target, body, headers)))
+        return await self.call_as(ROOT, method, target, body, **headers)
+
+    async def call_as(
+        self, signer: Signer, method: str, target: str, body: bytes = b"", **headers: str
+    ) -> Answer:
+        """Make a call that somebody signs."""
+        return parsed(await self.raw(request(method, target, body, headers, signer)))
+
+    async def ask(self, signer: Signer, service: str, action: str, **fields: str) -> Answer:
+        """Make a call of IAM or STS."""
+        form = urlencode({"Action": action, "Version": "2010-05-08", **fields}).encode()
+        return await self.call_as(replace(signer, service=service), "POST", "/", form)
 
 
 def request(
-    method: str, target: str, body: bytes = b"", headers: dict[str, str] | None = None
+    method: str,
+    target: str,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+    signer: Signer = ROOT,
 ) -> bytes:
     """Return a signed request."""
     path, pairs = target_of(target.encode())
     payload = hashlib.sha256(body).hexdigest()
     fields = {"host": "x", "x-amz-content-sha256": payload, "x-amz-date": MOMENT}
+    if signer.token:
+        fields["x-amz-security-token"] = signer.token
     fields |= {name.replace("_", "-"): value for name, value in (headers or {}).items()}
     names = sorted(fields)
     asked = Asked(method=method, path=path, query=pairs, headers=fields)
     canonical = canonical_request(asked, names, fields["x-amz-content-sha256"])
-    signature = _signature(canonical)
+    signature = _signature(canonical, signer)
     fields["authorization"] = (
-        f"AWS4-HMAC-SHA256 Credential={ACCESS}/{SCOPE}, SignedHeaders={';'.join(names)}, "
-        f"Signature={signature}"
+        f"AWS4-HMAC-SHA256 Credential={signer.access}/{_scope(signer)}, "
+        f"SignedHeaders={';'.join(names)}, Signature={signature}"
     )
     fields.setdefault("content-length", str(len(body)))
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
@@ -81,19 +113,23 @@ def presigned(method: str, path: str, **query: str) -> str:
     """Return the target of a presigned URL that holds more parameters. Names have `_` for `-`."""
     pairs = [(name.replace("_", "-"), value) for name, value in query.items()]
     pairs += [
-        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"), ("X-Amz-Credential", f"{ACCESS}/{SCOPE}"),
+        ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"), ("X-Amz-Credential", f"{ACCESS}/{_scope(ROOT)}"),
         ("X-Amz-Date", MOMENT), ("X-Amz-Expires", "60"), ("X-Amz-SignedHeaders", "host"),
     ]  # fmt: skip
     asked = Asked(method=method, path=path, query=pairs, headers={"host": "x"})
     canonical = canonical_request(asked, ["host"], "UNSIGNED-PAYLOAD", is_presigned=True)
-    return f"{path}?{urlencode([*pairs, ('X-Amz-Signature', _signature(canonical))])}"
+    return f"{path}?{urlencode([*pairs, ('X-Amz-Signature', _signature(canonical, ROOT))])}"
 
 
-def _signature(canonical: str) -> str:
+def _signature(canonical: str, signer: Signer) -> str:
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
-    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{SCOPE}\n{digest}"
-    key = signing_key(SECRET, MOMENT[:8], "us-east-1", "s3")
+    text = f"AWS4-HMAC-SHA256\n{MOMENT}\n{_scope(signer)}\n{digest}"
+    key = signing_key(signer.secret, MOMENT[:8], "us-east-1", signer.service)
     return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def _scope(signer: Signer) -> str:
+    return f"{MOMENT[:8]}/us-east-1/{signer.service}/aws4_request"
 
 
 def parsed(data: bytes) -> Answer:
@@ -107,11 +143,12 @@ def parsed(data: bytes) -> Answer:
 async def serving(folder: Path) -> AsyncGenerator[Site]:
     async with Ground(folder).open() as objects:
         await buckets.make(objects, "bkt", "root")
+        roots = {ACCESS: Key(access_key=ACCESS, secret=SECRET)}
+        sessions = Sessions(bytes(32), objects.entropy, lambda: NOW_S)
         service = Service(
-            objects=objects, router=router(),
-            keys={ACCESS: Key(access_key=ACCESS, secret=SECRET, account="root")},
+            objects=objects, router=router(), keyring=Keyring(objects, roots, sessions),
             region="us-east-1", domain="s3.test", now_s=lambda: NOW_S,
-            may=lambda identity, action, bucket: may(objects, identity, action, bucket),
+            metrics=Metrics(objects, Scrubbed(), "token-of-metrics"),
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0))
         port, stop, up = listener.getsockname()[1], asyncio.Event(), asyncio.Event()

@@ -5,9 +5,7 @@ import pytest
 from skerry.base import Conflict, NotFound
 from skerry.objects import buckets
 from skerry.objects.model import Bucket
-from skerry.tables import Tables, namespaces
-from skerry.tables.context import open_tables
-from tests.objects.place import Ground, run
+from skerry.tables import Tables, namespaces, store
 from tests.tables.warehouse import create, tell
 
 
@@ -57,13 +55,12 @@ def test_what_is_not_empty_is_not_dropped(tmp_path: Path) -> None:
 
 def test_namespaces_go_with_their_bucket(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
+        await namespaces.make(tables, lake, ("gone",), {})
         await buckets.delete(tables.objects, "lake")
 
-    async def after(objects: object, ground: Ground) -> None:
-        made = await buckets.make(objects, "lake", "root")  # type: ignore[arg-type]
-        tables = await open_tables(ground.folder, objects)  # type: ignore[arg-type]
-        assert namespaces.page(tables, made, (), "", 10) == []
-        tables.close()
+    async def after(tables: Tables, lake: Bucket) -> None:
+        assert namespaces.page(tables, lake, (), "", 10) == [("ns",)]
+        await namespaces.make(tables, lake, ("gone",), {})
+        assert tables.database.read(store.bucket_numbers) == {lake.number}
 
-    ground = tell(tmp_path, story)
-    run(ground.folder, after)
+    tell(tmp_path, story, after)

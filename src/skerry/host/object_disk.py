@@ -5,6 +5,7 @@ Laid out as `DIR/log/00000001` and `DIR/files/ab/<id>`; what is being written li
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -21,6 +22,8 @@ _MODE = 0o600
 _SEGMENT = re.compile(r"[0-9]{8}")
 _PIECES_MAX = 1024  # IOV_MAX
 _BUSY_S = 10
+# Kept free: deletions are written down too, and room is made by writing. Of a small disk, a part.
+_RESERVE_BYTES, _RESERVE_SHARE = 512 << 20, 64
 
 
 @contextlib.contextmanager
@@ -66,6 +69,11 @@ class ObjectDisk:
             for descriptor in self._open.values():
                 os.close(descriptor)
             self._open.clear()
+
+    def check_room(self) -> None:
+        """Implement the seam."""
+        with writing_to(self._root):
+            _check_room(self._root)
 
     # -- segments --
 
@@ -122,6 +130,7 @@ class ObjectDisk:
         """Implement the seam."""
         with writing_to(self._root):
             self._path(number).unlink(missing_ok=True)
+            _sync_directory(self._log)  # or an older one would be there, and a newer one not
             with self._lock:
                 descriptor = self._open.pop(number, -1)
             if descriptor >= 0:
@@ -174,9 +183,14 @@ def connect_index(root: Path) -> sqlite3.Connection:
 
     Its last commits may be lost then. Checkpoints are for who writes to call. Raises as writing does.
     """
+    path = root / "index.db"
     with writing_to(root):
+        # For its owner alone, as the log is, whatever the directory's mode: it holds secrets of keys.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE))
+        for each in (path, *root.glob("index.db-*")):
+            each.chmod(_MODE)
         connection = sqlite3.connect(
-            root / "index.db", timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
         )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -200,6 +214,7 @@ class ObjectScratch:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Implement the seam."""
         with writing_to(self._root):
+            _check_room(self._root)
             self._offset = _write_all(self._descriptor, self._offset, [data])
 
     def keep(self, file_id: str) -> None:
@@ -239,6 +254,13 @@ def _write_all(
         if left and written:
             left[0] = memoryview(left[0])[written:]
     return offset
+
+
+def _check_room(root: Path) -> None:
+    found = os.statvfs(root)
+    reserve = min(_RESERVE_BYTES, found.f_blocks * found.f_frsize // _RESERVE_SHARE)
+    if found.f_bavail * found.f_frsize < reserve:
+        raise OSError(errno.ENOSPC, "Only the reserve is left.")
 
 
 def _sync_directory(path: Path) -> None:

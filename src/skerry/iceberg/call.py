@@ -12,7 +12,7 @@ import msgspec
 
 from skerry.base import Invalid
 from skerry.tables import Identifier, Levels, Tables
-from skerry.tables.model import PAGE_MAX, split, url_of
+from skerry.tables.model import PAGE_MAX, key_of, split, url_of
 
 if TYPE_CHECKING:
     from skerry.objects.model import Bucket
@@ -23,13 +23,18 @@ _SAID_CHARACTERS_MAX = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request. target: as it was sent. headers: names in lower case. size: None if not known."""
+    """A request. target: as it was sent. headers: names in lower case. size: None if not known.
+
+    may: tells whether somebody may do an action with an object of a bucket or, if its key is empty,
+    with the bucket.
+    """
 
     method: str
     target: bytes
     headers: Mapping[str, str]
     pieces: Callable[[], AsyncIterator[bytes]]
     size: int | None
+    may: Callable[[Caller, str, str, str], bool]
 
 
 @dataclass(slots=True)
@@ -66,7 +71,8 @@ class Caller:
 class Call:
     """One call. named: what the path names, decoded. query: decoded, the first of each name.
 
-    vended: returns what a client needs to read and write the files below a location.
+    check: raises where the caller may not do an action with the object of a key. vended: returns
+    what a client needs to read and write the files below a location.
     """
 
     tables: Tables
@@ -75,6 +81,7 @@ class Call:
     named: Mapping[str, str]
     query: Mapping[str, str]
     body: bytes
+    check: Callable[[str, str], None]
     vended: Callable[[str], dict[str, str]]
 
     @property
@@ -108,6 +115,10 @@ class Call:
         except (binascii.Error, ValueError):
             raise Invalid("bad_page", "That is no page token of a listing.") from None
         return after, max(1, min(count, PAGE_MAX))
+
+    def key(self, url: str) -> str:
+        """Return the key of a URL, which is one of the warehouse. Raises Invalid(bad_location)."""
+        return key_of(url, self.bucket.name)
 
     def url(self, key: str) -> str:
         """Return the URL of a key of the warehouse."""

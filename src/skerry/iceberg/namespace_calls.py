@@ -2,10 +2,10 @@
 
 from skerry.base import Invalid
 from skerry.iceberg.call import Answer, Call, answer, nothing, page_token
-from skerry.iceberg.router import READS, WRITES, Operation
+from skerry.iceberg.router import LISTS, WRITES, Operation
 from skerry.iceberg.shapes import Names, NamespaceChange, NewNamespace
 from skerry.tables import namespaces
-from skerry.tables.model import NAMESPACES_MAX, split
+from skerry.tables.model import NAMESPACES_MAX, place_of, split
 
 _ALL = "/v1/{prefix}/namespaces"
 _ONE = f"{_ALL}/{{namespace}}"
@@ -23,6 +23,7 @@ async def listed(call: Call) -> Answer:
 async def made(call: Call) -> Answer:
     """Make a namespace."""
     new = call.said(NewNamespace)
+    call.check(WRITES, f"{place_of(new.namespace)}/")
     await namespaces.make(call.tables, call.bucket, new.namespace, new.properties or {})
     return answer({"namespace": new.namespace, "properties": new.properties or {}})
 
@@ -57,10 +58,10 @@ async def changed(call: Call) -> Answer:
 
 
 OPERATIONS = (
-    Operation("GET", _ALL, listed, READS),
-    Operation("POST", _ALL, made, WRITES),
-    Operation("GET", _ONE, loaded, READS),
-    Operation("HEAD", _ONE, exists, READS),
+    Operation("GET", _ALL, listed, LISTS),
+    Operation("POST", _ALL, made, LISTS),
+    Operation("GET", _ONE, loaded, LISTS),
+    Operation("HEAD", _ONE, exists, LISTS),
     Operation("DELETE", _ONE, dropped, WRITES),
     Operation("POST", f"{_ONE}/properties", changed, WRITES),
 )

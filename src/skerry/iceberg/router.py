@@ -9,12 +9,16 @@ from skerry.iceberg.call import Answer, Call
 
 Handler: TypeAlias = Callable[[Call], Awaitable[Answer]]
 
-READS, WRITES = "s3:GetObject", "s3:PutObject"
-"""What somebody must be allowed to do with a warehouse's objects to make a call."""
+LISTS, READS, WRITES, DELETES = "s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"
+"""What a policy must allow for a call: the first of the warehouse, the others of its objects."""
 
 
 class Operation(NamedTuple):
-    """One operation. path: with names in braces. allowed_by: the action that a policy allows."""
+    """One operation. path: with names in braces. allowed_by: the action that a policy must allow.
+
+    It is asked for what the path names: the files of a table or view, else what is in a namespace.
+    With LISTS, what a body names is for the handler to ask about.
+    """
 
     method: str
     path: str

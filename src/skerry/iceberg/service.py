@@ -14,9 +14,11 @@ from skerry.base import Denied, Invalid, LimitReached, NotFound, SkerryError, To
 from skerry.iceberg import namespace_calls, table_calls, tokens, view_calls
 from skerry.iceberg.call import Answer, Asked, Call, Caller, Key, answer
 from skerry.iceberg.errors import INTERNAL, error_body, told
-from skerry.iceberg.router import READS, WRITES, Router, steps_of
+from skerry.iceberg.router import LISTS, WRITES, Router, steps_of
 from skerry.objects import buckets
-from skerry.tables import Tables, check_installed
+from skerry.objects.model import Bucket
+from skerry.tables import Identifier, Tables, check_installed, operations
+from skerry.tables.model import place_of, split
 
 PATH = b"/iceberg/"
 """What the path of every request to the catalogue begins with."""
@@ -39,14 +41,12 @@ OPERATIONS = (
 class Catalog:
     """All that answers requests.
 
-    may: whether somebody may do an action with a bucket. vend: returns a key for the objects of a
-    bucket below a prefix, for a caller who may read them and, if so, write them; in the words of
-    the protocol, such as s3.access-key-id.
+    vend: returns a key to the objects of a bucket below a prefix, for a caller who may read them
+    and, if so, write them; in the words of the protocol, such as s3.access-key-id.
     """
 
     tables: Tables
     find_key: Callable[[str], Key | None]
-    may: Callable[[Caller, str, str], bool]
     vend: Callable[[Caller, str, str, bool], Mapping[str, str]]
     region: str
     now_s: Callable[[], int]
@@ -81,11 +81,14 @@ class Catalog:
             return tokens.granted(body, asked.headers, self.find_key, self.now_s())
         caller = self._caller(asked.headers)
         if steps == ["v1", "config"] and asked.method == "GET":
-            return self._config(caller, query.get("warehouse", ""))
+            return self._config(asked, caller, query.get("warehouse", ""))
         operation, named = self.router.find(asked.method, steps)
         bucket = named["prefix"]
-        self._check(caller, operation.allowed_by, bucket)
+        _check(asked, caller, LISTS, bucket)
         found = buckets.find(self.tables.objects, bucket)
+        if operation.allowed_by != LISTS:
+            key = self._key_of(found, named)
+            _check(asked, caller, operation.allowed_by, bucket, key)
         size = _BODY_BYTES_MAX if asked.size is None else min(asked.size, _BODY_BYTES_MAX)
         if self._held_bytes + size > _BODIES_BYTES_MAX:
             raise LimitReached("slow_down", "There are too many requests. Try again.")
@@ -94,7 +97,8 @@ class Catalog:
             call = Call(
                 tables=self.tables, bucket=found, caller=caller, named=named, query=query,
                 body=await self._body(asked, _BODY_BYTES_MAX),
-                vended=functools.partial(self._vended, caller, bucket, asked.headers),
+                check=lambda action, key: _check(asked, caller, action, bucket, key),
+                vended=functools.partial(self._vended, asked, caller, bucket),
             )  # fmt: skip
             return await operation.handler(call)
         finally:
@@ -114,31 +118,30 @@ class Catalog:
             raise Denied("from_a_page", "A request of a web page needs a token.")
         return Caller()
 
-    def _check(self, caller: Caller, action: str, bucket: str) -> None:
-        """Raise where somebody may not do something with a warehouse, which may not be there."""
-        if self.may(caller, action, bucket):
-            return
-        if caller.is_anonymous:
-            raise Unauthorized(
-                "no_token",
-                "Not everybody may do that with this warehouse. Send a token, or make it public.",
-            )
-        raise Denied("access_denied", f"This access key may not {action} in {bucket[:80]!r}.")
+    def _key_of(self, bucket: Bucket, named: Mapping[str, str]) -> str:
+        """Return a key that stands for what a path names: its files, or what is in its namespace."""
+        levels = split(named["namespace"])
+        name = named.get("table", named.get("view"))
+        if name is not None:
+            location = operations.location_of(self.tables, bucket, Identifier(levels, name))
+            if location is not None:
+                return table_calls.files_of(location)
+        return f"{place_of(levels)}/"
 
-    def _config(self, caller: Caller, warehouse: str) -> Answer:
-        name = warehouse.removeprefix("s3://").rstrip("/") or self._only_warehouse(caller)
-        self._check(caller, READS, name)
+    def _config(self, asked: Asked, caller: Caller, warehouse: str) -> Answer:
+        name = warehouse.removeprefix("s3://").rstrip("/") or self._only_warehouse(asked, caller)
+        _check(asked, caller, LISTS, name)
         buckets.find(self.tables.objects, name)
         overrides = {"prefix": name}
         return answer(
             {"defaults": {}, "overrides": overrides, "endpoints": self.router.endpoints()}
         )
 
-    def _only_warehouse(self, caller: Caller) -> str:
+    def _only_warehouse(self, asked: Asked, caller: Caller) -> str:
         """Return the one bucket that somebody may read. Raises Invalid, NotFound, Unauthorized."""
         found: list[str] = []
         for bucket in buckets.page(self.tables.objects, "", "", buckets.BUCKETS_MAX):
-            if self.may(caller, READS, bucket.name):
+            if asked.may(caller, LISTS, bucket.name, ""):
                 found.append(bucket.name)
             if len(found) > 1:
                 raise Invalid("no_warehouse", "Say which warehouse: the name of a bucket.")
@@ -148,21 +151,17 @@ class Catalog:
             raise NotFound("no_such_bucket", "There is no bucket yet. Make one.")
         return found[0]
 
-    def _vended(
-        self, caller: Caller, bucket: str, headers: Mapping[str, str], location: str
-    ) -> dict[str, str]:
+    def _vended(self, asked: Asked, caller: Caller, bucket: str, location: str) -> dict[str, str]:
         """Return what a client needs to reach the files below a location."""
         config = {
             "s3.region": self.region, "client.region": self.region, "s3.path-style-access": "true",
         }  # fmt: skip
-        host = headers.get("host", "")
+        host, headers = asked.headers.get("host", ""), asked.headers
         if _HOST.fullmatch(host):
             scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
             config["s3.endpoint"] = f"{scheme}://{host}"
-        return {
-            **config,
-            **self.vend(caller, bucket, location, self.may(caller, WRITES, bucket)),
-        }
+        is_writer = asked.may(caller, WRITES, bucket, table_calls.files_of(location))
+        return {**config, **self.vend(caller, bucket, location, is_writer)}
 
     async def _body(self, asked: Asked, bytes_max: int) -> bytes:
         """Return the body. Raises TooLarge, Invalid(bad_content_type)."""
@@ -180,6 +179,18 @@ class Catalog:
         if size and not asked.headers.get("content-type", "").lower().startswith(wanted):
             raise Invalid("bad_content_type", f"Send the body as {wanted}.")
         return b"".join(pieces)
+
+
+def _check(asked: Asked, caller: Caller, action: str, bucket: str, key: str = "") -> None:
+    """Raise where somebody may not do something with a warehouse, which may not be there."""
+    if asked.may(caller, action, bucket, key):
+        return
+    if caller.is_anonymous:
+        raise Unauthorized(
+            "no_token",
+            "Not everybody may do that with this warehouse. Send a token, or make it public.",
+        )
+    raise Denied("access_denied", f"This access key may not {action} there.")
 
 
 def _query(text: bytes) -> dict[str, str]:

@@ -9,11 +9,11 @@ from msgspec import Raw
 
 from skerry.base import Invalid
 from skerry.iceberg.call import Answer, Call, answer, nothing, page_token
-from skerry.iceberg.router import READS, WRITES, Operation
-from skerry.iceberg.shapes import Commit, Loaded, Named, Names, NewTable, Registered, Rename
+from skerry.iceberg.router import DELETES, LISTS, READS, WRITES, Operation
+from skerry.iceberg.shapes import Commit, Loaded, Named, Names, NewTable, Registered, Rename, Update
 from skerry.iceberg.shapes import Transaction as TransactionShape
 from skerry.tables import Identifier, operations
-from skerry.tables.model import ENTRIES_MAX, Kind
+from skerry.tables.model import ENTRIES_MAX, Kind, place_of
 from skerry.tables.operations import Change, Definition
 
 _IN = "/v1/{prefix}/namespaces/{namespace}"
@@ -42,6 +42,8 @@ async def made(call: Call) -> Answer:
         spec=raw(new.partition_spec), order=raw(new.write_order), location=new.location,
         properties=new.properties or {},
     )  # fmt: skip
+    if new.location:
+        call.check(WRITES, files_of(call.key(new.location)))
     verb = operations.stage if new.stage_create else operations.create
     return told(call, await verb(call.tables, call.bucket, wanted))
 
@@ -63,6 +65,7 @@ async def exists(call: Call) -> Answer:
 async def committed(call: Call) -> Answer:
     """Change a table."""
     change = change_of(call.identifier("table"), call.said(Commit))
+    check_locations(call, change)
     (after,) = await operations.commit(call.tables, call.bucket, [change])
     return told(call, after, has_config=False)
 
@@ -74,7 +77,10 @@ async def all_committed(call: Call) -> Answer:
     for each in said.table_changes:
         if each.identifier is None:
             raise Invalid("bad_json", "Each change of a transaction names its table.")
-        changes.append(change_of(each.identifier.identifier(), each))
+        change = change_of(each.identifier.identifier(), each)
+        check_entry(call, change.identifier, WRITES)
+        check_locations(call, change)
+        changes.append(change)
     await operations.commit(call.tables, call.bucket, changes)
     return nothing()
 
@@ -83,6 +89,8 @@ async def dropped(call: Call) -> Answer:
     """Drop a table, with its files where that is asked for."""
     purges = call.query.get("purgeRequested", "").lower() == "true"
     identifier = call.identifier("table")
+    if purges:
+        check_entry(call, identifier, DELETES)
     await operations.drop(call.tables, call.bucket, identifier, "table", purges=purges)
     return nothing()
 
@@ -96,6 +104,8 @@ async def rename(call: Call, kind: Kind) -> Answer:
     """Give a table or view another name."""
     said = call.said(Rename)
     source, destination = said.source.identifier(), said.destination.identifier()
+    check_entry(call, source, WRITES)
+    call.check(WRITES, f"{place_of(destination.namespace)}/")
     await operations.rename(call.tables, call.bucket, source, destination, kind)
     return nothing()
 
@@ -105,6 +115,8 @@ async def registered(call: Call) -> Answer:
     said = call.said(Registered)
     identifier = Identifier(call.namespace, said.name)
     url, overwrites = said.metadata_location, bool(said.overwrite)
+    call.check(READS, call.key(url))
+    check_entry(call, identifier, WRITES)
     found = await operations.register(
         call.tables, call.bucket, identifier, url, overwrites=overwrites
     )
@@ -122,6 +134,32 @@ async def measured(call: Call) -> Answer:
     """Take in what a client measured, which nobody reads."""
     operations.find(call.tables, call.bucket, call.identifier("table"), "table")
     return nothing()
+
+
+def check_entry(call: Call, identifier: Identifier, action: str) -> None:
+    """Raise where the caller may not do that with the files of a table or view, if it is there.
+
+    What is not there yet is asked for by its namespace.
+    """
+    location = operations.location_of(call.tables, call.bucket, identifier)
+    key = f"{place_of(identifier.namespace)}/" if location is None else files_of(location)
+    call.check(action, key)
+
+
+def check_locations(call: Call, change: Change) -> None:
+    """Raise where the caller may not write to a location that a change sets."""
+    for each in change.updates:
+        try:
+            update = msgspec.json.decode(each, type=Update)
+        except (msgspec.MsgspecError, RecursionError):
+            raise Invalid("bad_update", "An update is an object with an action.") from None
+        if update.location is not None:
+            call.check(WRITES, files_of(call.key(update.location)))
+
+
+def files_of(location: str) -> str:
+    """Return a key that stands for the files at a location."""
+    return f"{location}/metadata/"
 
 
 def change_of(identifier: Identifier, said: Commit) -> Change:
@@ -161,7 +199,7 @@ def raw(said: Raw) -> bytes | None:
 
 
 OPERATIONS = (
-    Operation("GET", f"{_IN}/tables", listed, READS),
+    Operation("GET", f"{_IN}/tables", listed, LISTS),
     Operation("POST", f"{_IN}/tables", made, WRITES),
     Operation("GET", _ONE, loaded, READS),
     Operation("HEAD", _ONE, exists, READS),
@@ -170,6 +208,6 @@ OPERATIONS = (
     Operation("GET", f"{_ONE}/credentials", vended, READS),
     Operation("POST", f"{_ONE}/metrics", measured, READS),
     Operation("POST", f"{_IN}/register", registered, WRITES),
-    Operation("POST", "/v1/{prefix}/tables/rename", renamed, WRITES),
-    Operation("POST", "/v1/{prefix}/transactions/commit", all_committed, WRITES),
+    Operation("POST", "/v1/{prefix}/tables/rename", renamed, LISTS),
+    Operation("POST", "/v1/{prefix}/transactions/commit", all_committed, LISTS),
 )

@@ -112,4 +112,4 @@ async def delete(objects: Objects, name: str) -> None:
             made.put(UploadGone(upload.upload_id))
         made.put(BucketGone(bucket.number))
 
-    await objects.writer.write(work)
+    await objects.writer.write(work, makes_room=True)

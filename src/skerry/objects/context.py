@@ -4,19 +4,19 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
 
-from skerry.base import Clock
-from skerry.objects import store
+from skerry.base import Clock, Failed
+from skerry.objects import index, segments, store
 from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
-from skerry.objects.model import Piece
+from skerry.objects.model import Key, Piece, User
 from skerry.objects.records import Buffer
 from skerry.objects.store import Applied, Changes, Place, Row
-from skerry.objects.writer import Transaction, Writer
+from skerry.objects.writer import SEGMENT_BYTES, Transaction, Writer
 
 _T = TypeVar("_T")
 INLINE_BYTES_MAX = 1 << 20
@@ -26,9 +26,20 @@ _REPLAY_BATCH = 10_000
 _FILE_BYTES_OF_ID = 12
 
 
+class Holder(NamedTuple):
+    """An access key and whose it is."""
+
+    key: Key
+    user: User
+
+
 @dataclass(slots=True)
 class Objects:
-    """The context of every verb. reader: for the event loop's thread alone; its uses are short."""
+    """The context of every verb. reader: for the event loop's thread alone; its uses are short.
+
+    holders: access keys that were looked for and found; emptied when any of them changes. ruled: set
+    when the rules of a bucket have changed.
+    """
 
     disk: Disk
     writer: Writer
@@ -37,6 +48,8 @@ class Objects:
     entropy: Callable[[int], bytes]
     threads: ThreadPoolExecutor
     files: Files
+    holders: dict[str, Holder] = field(default_factory=dict[str, Holder])
+    ruled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
@@ -81,11 +94,12 @@ def open_objects(
     connect: Callable[[], sqlite3.Connection],
     clock: Clock,
     entropy: Callable[[int], bytes],
+    segment_bytes: int = SEGMENT_BYTES,
 ) -> Objects:
     """Open the store, with the index brought to where the log ends; to be called in the loop.
 
     connect: opens the index, an SQLite file whose commits need not be synced; an empty one is made
-    anew from the log. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
+    anew from the log. segment_bytes: see `Writer`. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
     NotAvailable(data_unwritable).
     """
     writing = connect()
@@ -98,7 +112,7 @@ def open_objects(
         files.free(orphans)
         writer = Writer(
             disk, writing, clock.now_ns,
-            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None,
+            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None, segment_bytes,
         )  # fmt: skip
     except BaseException:
         writing.close()
@@ -108,17 +122,20 @@ def open_objects(
 
 def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
     """Have the index say what the log says, and the log end with its last whole record."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'place'").fetchone():
-        connection.executescript(f"BEGIN; {store.SCHEMA} COMMIT;")
-    segment, offset, serial = connection.execute(
-        "SELECT segment, offset, serial FROM place"
-    ).fetchone()
-    end, count = Place(segment, offset), 0
+    segments.lay_out(connection)
+    end, serial = segments.place(connection)
+    there = disk.segments()
+    if serial and there and end.segment < there[0]:  # it is older than what was compacted
+        segments.forget_all(connection)
+        end, serial = segments.place(connection)
+    elif serial and end.segment not in there:
+        raise Failed("log_broken", f"Segment {end.segment} of the log is not there.")
+    count = 0
     connection.execute("BEGIN IMMEDIATE")
     changes = Changes()
     for place, framed in read_from(disk, end, serial):
         applied = Applied(place, framed.record, framed.said, framed.data_size)
-        store.apply(connection, changes, applied)
+        index.apply(connection, changes, applied)
         end, serial, count = (
             Place(place.segment, place.offset + framed.size),
             framed.serial,
@@ -128,10 +145,9 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
             _commit(connection, changes, end, serial)
             changes = Changes()
             connection.execute("BEGIN IMMEDIATE")
-    segments = disk.segments()
-    end = Place(segments[-1], 0) if segments and segments[-1] > end.segment else end
+    end = Place(there[-1], 0) if there and there[-1] > end.segment else end
     _commit(connection, changes, end, serial)
-    if end.segment not in segments:
+    if end.segment not in there:
         disk.make_segment(end.segment)
     elif disk.size(end.segment) > end.offset:
         disk.cut(end.segment, end.offset)

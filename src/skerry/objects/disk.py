@@ -16,7 +16,7 @@ class Scratch(Protocol):
     """A file that is being written. All but `discard` raise what a full or broken disk does."""
 
     def write(self, data: Buffer) -> None:
-        """Append data."""
+        """Append data. The reserve is not for it."""
         ...
 
     def keep(self, file_id: str) -> None:
@@ -34,6 +34,10 @@ class Disk(Protocol):
     Raises LimitReached(data_full), NotAvailable(data_unwritable) where it writes, and
     Failed(data_unreadable) where it reads. Used by several threads.
     """
+
+    def check_room(self) -> None:
+        """Raise LimitReached(data_full) where only the reserve is left: it is for making room."""
+        ...
 
     def segments(self) -> list[int]:
         """Return the numbers of the segments there are, in order."""
@@ -64,7 +68,7 @@ class Disk(Protocol):
         ...
 
     def remove_segment(self, number: int) -> None:
-        """Remove a segment."""
+        """Remove a segment, for good; one that is not there is well."""
         ...
 
     def scratch(self) -> Scratch:

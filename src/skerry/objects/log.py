@@ -14,7 +14,6 @@ from skerry.objects.records import (
 )
 from skerry.objects.store import Place
 
-SEGMENT_BYTES = 256 << 20
 _READ_BYTES = 4 << 20
 
 
@@ -28,6 +27,8 @@ def read_from(disk: Disk, place: Place, after_serial: int) -> Iterator[tuple[Pla
     serial = after_serial
     segments = [each for each in disk.segments() if each >= place.segment]
     for segment in segments:
+        if segment - segments[0] != segments.index(segment):
+            raise _broken(f"The log has no segment {segment - 1}.")
         end = place.offset if segment == place.segment else 0
         for offset, framed in _records(disk, segment, end):
             if framed.serial <= serial:
@@ -35,11 +36,31 @@ def read_from(disk: Disk, place: Place, after_serial: int) -> Iterator[tuple[Pla
             serial, end = framed.serial, offset + framed.size
             yield Place(segment, offset), framed
         if segment != segments[-1] and end < disk.size(segment):
-            raise Failed(
-                "log_broken",
-                f"Segment {segment} of the log cannot be read from byte {end} on: the disk has "
-                "changed it. Take the directory from a backup.",
-            )
+            raise _broken(f"Segment {segment} of the log cannot be read from byte {end} on.")
+
+
+def batches(disk: Disk, segment: int, bytes_max: int) -> Iterator[list[tuple[Place, Framed]]]:
+    """Yield the records of a segment that has its end, with their data, about so much at once.
+
+    Raises Failed(data_unreadable, log_broken).
+    """
+    batch: list[tuple[Place, Framed]] = []
+    size = end = 0
+    for offset, framed in _records(disk, segment, 0):
+        batch.append((Place(segment, offset), framed))
+        size, end = size + framed.size, offset + framed.size
+        if size >= bytes_max:
+            yield batch
+            batch, size = [], 0
+    if end < disk.size(segment):
+        raise _broken(f"Segment {segment} of the log cannot be read from byte {end} on.")
+    yield batch
+
+
+def _broken(message: str) -> Failed:
+    return Failed(
+        "log_broken", f"{message} The disk has changed it. Take the directory from a backup."
+    )
 
 
 def _records(disk: Disk, segment: int, offset: int) -> Iterator[tuple[int, Framed]]:

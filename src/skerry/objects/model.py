@@ -128,6 +128,24 @@ class Upload(Struct, frozen=True, kw_only=True, omit_defaults=True):
     sealed: bytes = b""
 
 
+class User(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Somebody with access keys. policies: documents by name, which say what they may do."""
+
+    name: str
+    created_at_ns: int
+    policies: dict[str, bytes] = {}
+
+
+class Key(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An access key of a user, and its secret."""
+
+    access_key: str
+    secret: str
+    user: str
+    created_at_ns: int
+    is_active: bool = True
+
+
 def new_version_id(sequence: int, entropy: bytes) -> str:
     """Return the id of the version with that place in the order of writes. entropy: 8 bytes."""
     return f"{sequence:016x}{entropy.hex()}"

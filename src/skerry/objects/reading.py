@@ -34,9 +34,11 @@ async def open_range(
     if piece is not None and not piece.file:
         data = objects.disk.read_cached(row.place.segment, row.data_offset, piece.size)
         if data is None:
-            data = await asyncio.get_running_loop().run_in_executor(
-                objects.threads, objects.disk.read, row.place.segment, row.data_offset, piece.size
-            )
+            with objects.files.pinned({row.place.segment}):
+                data = await asyncio.get_running_loop().run_in_executor(
+                    objects.threads, objects.disk.read,
+                    row.place.segment, row.data_offset, piece.size,
+                )  # fmt: skip
         return bytes(checked(piece, data)[begin : begin + size])
     with contextlib.ExitStack() as pins:
         blocks = pins.enter_context(opened_blocks(objects, row, begin, size))
@@ -52,7 +54,8 @@ def opened_blocks(objects: Objects, row: Row, begin: int, size: int) -> Generato
     event loop's thread, at once when the row was found. The iterator raises as `open_range` does.
     """
     pieces = _pieces(objects, row, begin, size)
-    with objects.files.pinned({piece.file for _, piece, _, _ in pieces if piece.file}):
+    pins = {piece.file or each.place.segment for each, piece, _, _ in pieces}
+    with objects.files.pinned(pins):
         yield _blocks(objects, pieces)
 
 

@@ -12,7 +12,7 @@ import msgspec
 from awscrt.checksums import crc64nvme
 from msgspec import Struct
 
-from skerry.objects.model import Bucket, Part, Upload, Version
+from skerry.objects.model import Bucket, Key, Part, Upload, User, Version
 
 # magic, kind, size of what is said, size of the data, serial, checksum of the data, of all else
 _HEAD = struct.Struct("<3scIQQQQ")
@@ -50,11 +50,34 @@ class UploadGone(Struct, frozen=True, array_like=True):
     upload_id: str
 
 
-Record: TypeAlias = Bucket | BucketGone | Version | VersionGone | Upload | UploadGone | Part
+class UserGone(Struct, frozen=True, array_like=True):
+    """A user is no more."""
+
+    name: str
+
+
+class KeyGone(Struct, frozen=True, array_like=True):
+    """An access key is no more."""
+
+    access_key: str
+
+
+class Counters(Struct, frozen=True, array_like=True):
+    """The highest numbers that were given out: what had them may be gone, and its records too."""
+
+    sequence: int
+    bucket: int
+
+
+Record: TypeAlias = (
+    Counters | Bucket | BucketGone | Version | VersionGone | Upload | UploadGone | Part
+    | User | UserGone | Key | KeyGone
+)  # fmt: skip
 
 _KINDS: dict[type[Record], bytes] = {
     Bucket: b"B", BucketGone: b"b", Version: b"V", VersionGone: b"v", Upload: b"U",
-    UploadGone: b"u", Part: b"P",
+    UploadGone: b"u", Part: b"P", Counters: b"N", User: b"I", UserGone: b"i", Key: b"K",
+    KeyGone: b"k",
 }  # fmt: skip
 _encoder = msgspec.msgpack.Encoder()
 _decoders = {kind: msgspec.msgpack.Decoder(shape) for shape, kind in _KINDS.items()}
@@ -67,13 +90,15 @@ class BadRecord(Exception):
 class Framed(Struct, frozen=True):
     """A record as it lies in the log. said: its bytes. data_size: of the data after them.
 
-    serial: its place in the order of all records.
+    serial: its place in the order of all records. data: what was read of it, with its checksum.
     """
 
     record: Record
     said: bytes
     serial: int
     data_size: int
+    data: Buffer = b""
+    data_crc: int = 0
 
     @property
     def size(self) -> int:
@@ -132,11 +157,12 @@ def read(data: Buffer, *, with_data: bool) -> Framed:
     fields = _HEAD.pack(_MAGIC, kind, said_size, data_size, serial, data_crc, 0)
     if len(said) < said_size or crc_of(said, crc_of(fields)) != crc:
         raise BadRecord("what is said does not fit its checksum")
+    found: Buffer = b""
     if with_data:
         found = data[begin : begin + data_size]
         if len(found) < data_size or crc_of(found) != data_crc:
             raise BadRecord("the data does not fit its checksum")
     try:
-        return Framed(_decoders[kind].decode(said), said, serial, data_size)
+        return Framed(_decoders[kind].decode(said), said, serial, data_size, found, data_crc)
     except msgspec.DecodeError as error:
         raise BadRecord(str(error)) from error

@@ -1,35 +1,57 @@
-"""The index: what the log says, in tables that find it. SQL lives here alone.
+"""The index: what the log says, in tables that find it. SQL lives here, in `segments` and in `due`.
 
-All of it follows from the log: `apply` is the one way in, for what is written now and for what is
+All of it follows from the log: `index.apply` is the one way in, for what is written now and for what is
 read again after a crash. Rows keep what a record says and where it lies.
 """
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
-from skerry.objects.model import NULL_VERSION, Bucket, Part, Upload, Version, sequence_of
+from skerry.objects import key_store
+from skerry.objects.model import (
+    NULL_VERSION,
+    Bucket,
+    Key,
+    Part,
+    Upload,
+    User,
+    Version,
+    sequence_of,
+)
 from skerry.objects.records import (
     HEAD_BYTES,
     BucketGone,
+    Counters,
+    KeyGone,
     Record,
     UploadGone,
+    UserGone,
     VersionGone,
     framed_size,
     hear,
 )
+from skerry.objects.rules import Rule
 
 _FIRST = -(1 << 63)  # below the rank of every former version
 
-SCHEMA = """
+SCHEMA_NUMBER = 4  # to be counted up with each change of what follows, or of what fills it
+_SCHEMA = """
 CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
   sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
 INSERT INTO place VALUES (1, 0, 0, 0, 0);
 CREATE TABLE segments (segment INTEGER PRIMARY KEY, dead_bytes INTEGER NOT NULL);
 CREATE TABLE usage (bucket INTEGER PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL);
+CREATE TABLE ruled (bucket INTEGER PRIMARY KEY, rules BLOB NOT NULL, from_key BLOB);
+CREATE TABLE due (bucket INTEGER NOT NULL, key BLOB NOT NULL, upload_id TEXT NOT NULL,
+  at_ns INTEGER NOT NULL, PRIMARY KEY (bucket, key, upload_id)) WITHOUT ROWID;
+CREATE INDEX due_at ON due (at_ns);
+CREATE TABLE scrubbing (begun_at_ns INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
+  version_id TEXT NOT NULL);
+INSERT INTO scrubbing VALUES (0, '', '', '');
 CREATE TABLE files (file TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE buckets (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL);
@@ -48,6 +70,7 @@ CREATE TABLE parts (upload_id TEXT NOT NULL, number INTEGER NOT NULL,
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
   PRIMARY KEY (upload_id, number)) WITHOUT ROWID;
 """
+SCHEMA = _SCHEMA + key_store.SCHEMA
 
 
 class Place(NamedTuple):
@@ -94,7 +117,8 @@ class Changes:
     """What follows from records beside rows, summed up for a whole transaction.
 
     dead: bytes of records that count no more, by segment. freed: files that nothing names any more.
-    sequence, bucket: the highest numbers that were given out.
+    sequence, bucket: the highest numbers that were given out. rules: in force, by bucket, once they
+    were asked for.
     """
 
     dead: Counter[int] = field(default_factory=Counter[int])
@@ -103,6 +127,7 @@ class Changes:
     freed: list[str] = field(default_factory=list[str])
     sequence: int = 0
     bucket: int = 0
+    rules: dict[int, Sequence[Rule]] = field(default_factory=dict[int, "Sequence[Rule]"])
 
     def died(self, row: Row) -> None:
         """Count a record that counts no more."""
@@ -140,6 +165,12 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+        case User() | UserGone() | Key() | KeyGone():
+            changes.dead.update(key_store.apply(connection, record, place, applied.said))
+        case Counters():
+            changes.dead[place.segment] += framed_size(len(applied.said), 0)
+            changes.sequence = max(changes.sequence, record.sequence)
+            changes.bucket = max(changes.bucket, record.bucket)
         case _:
             assert_never(record)
 
@@ -172,6 +203,12 @@ def has_file(connection: sqlite3.Connection, file: str) -> bool:
 def bucket(connection: sqlite3.Connection, name: str) -> Bucket | None:
     """Return the bucket of that name."""
     found = connection.execute("SELECT said FROM buckets WHERE name = ?", (name,)).fetchone()
+    return hear(found[0], Bucket) if found else None
+
+
+def bucket_of_number(connection: sqlite3.Connection, number: int) -> Bucket | None:
+    """Return the bucket of that number."""
+    found = connection.execute("SELECT said FROM buckets WHERE number = ?", (number,)).fetchone()
     return hear(found[0], Bucket) if found else None
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skerry.base import Invalid, LimitReached, NotFound
 from skerry.objects import buckets, store
+from skerry.objects.formers import end_formers
 from skerry.objects.model import PARTS_MAX, Part, Piece, Upload, Version, object_key
 from skerry.objects.records import UploadGone
 from skerry.objects.versions import NO_CONDITION, Condition, check_replaceable, next_version_id
@@ -156,6 +157,7 @@ async def complete(
         checksum = checksum_of(upload, found) if checksum_of is not None else None
         version = _whole(made, place, upload, found, checksum, random)
         made.put(version)
+        end_formers(made, place, key)
         return version
 
     return await objects.writer.write(work)
@@ -169,7 +171,7 @@ async def give_up(objects: Objects, bucket: str, key: str, upload_id: str) -> No
         _found(made.connection, place, key, upload_id)
         made.put(UploadGone(upload_id))
 
-    await objects.writer.write(work)
+    await objects.writer.write(work, makes_room=True)
 
 
 def _found(connection: sqlite3.Connection, bucket: Bucket, key: str, upload_id: str) -> Upload:

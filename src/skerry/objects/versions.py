@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skerry.base import Conflict, Denied, NotFound
 from skerry.objects import buckets, store
+from skerry.objects.formers import end_formers
 from skerry.objects.model import (
     NULL_VERSION,
     Bucket,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from skerry.objects.store import Row
     from skerry.objects.writer import Transaction
 
-_RANDOM_BYTES = 8
+RANDOM_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,7 @@ async def put(
     no_such_key), Conflict(condition_failed), Invalid(bad_key, key_too_long), and as writing does.
     """
     object_key(key)
-    random = objects.entropy(_RANDOM_BYTES)
+    random = objects.entropy(RANDOM_BYTES)
 
     def work(made: Transaction) -> Version:
         place = buckets.found(made.connection, bucket)
@@ -139,6 +140,7 @@ async def put(
             check(place, content.size)
         version = new_version(made, place, key, random, content, told)
         made.put(version, content.data, content.piece.crc if content.data else 0)
+        end_formers(made, place, key)
         return version
 
     return await objects.write(work, content.piece, content.data)
@@ -185,14 +187,14 @@ async def delete(
     Denied(version_locked), Invalid(bad_key, key_too_long), and as writing does.
     """
     object_key(key)
-    random = objects.entropy(_RANDOM_BYTES)
+    random = objects.entropy(RANDOM_BYTES)
 
     def work(made: Transaction) -> Deleted:
         place = buckets.found(made.connection, bucket)
         if condition is not NO_CONDITION:
             condition.check(_current(made, place, key))
         if version_id is None and place.versioning != "off":
-            return _put_marker(made, place, key, random)
+            return put_marker(made, place, key, random)
         wanted = version_id if version_id is not None else NULL_VERSION
         row = store.version(made.connection, place.number, key, wanted)
         if row is None:
@@ -202,7 +204,7 @@ async def delete(
         made.put(VersionGone(place.number, key, wanted))
         return Deleted(version_id, was_marker=version.is_marker)
 
-    return await objects.writer.write(work)
+    return await objects.writer.write(work, makes_room=True)
 
 
 async def change(
@@ -244,7 +246,8 @@ def check_replaceable(bucket: Bucket, current: Version | None, now_ns: int) -> N
         check_lock(current, now_ns, bypasses_governance=False)
 
 
-def _put_marker(made: Transaction, bucket: Bucket, key: str, random: bytes) -> Deleted:
+def put_marker(made: Transaction, bucket: Bucket, key: str, random: bytes) -> Deleted:
+    """Have a key name nothing from now on, in a bucket that keeps or kept versions."""
     sequence = made.next_sequence()
     version_id = next_version_id(bucket, sequence, random)
     made.put(
@@ -253,6 +256,7 @@ def _put_marker(made: Transaction, bucket: Bucket, key: str, random: bytes) -> D
             modified_at_ns=made.now_ns, is_marker=True,
         )
     )  # fmt: skip
+    end_formers(made, bucket, key)
     return Deleted(version_id, is_marker=True)
 
 

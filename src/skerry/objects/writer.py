@@ -19,15 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from skerry.base import Failed, NotAvailable, SkerryError
-from skerry.objects import store
+from skerry.objects import index, store
 from skerry.objects.blocks import checked
 from skerry.objects.disk import Disk
-from skerry.objects.log import SEGMENT_BYTES
 from skerry.objects.model import Piece
 from skerry.objects.records import Buffer, Record, frame, say
 from skerry.objects.store import Applied, Changes, Place, Row
 
 _T = TypeVar("_T")
+SEGMENT_BYTES = 256 << 20
 _BATCH_MAX = 256
 _BATCH_BYTES_MAX = 16 << 20
 _CHECKPOINT_RECORDS = (
@@ -77,7 +77,7 @@ class Transaction:
         data_size = sum(map(len, data))
         if data:
             self._data[place] = data
-        store.apply(self.connection, self.changes, Applied(place, record, said, data_size))
+        index.apply(self.connection, self.changes, Applied(place, record, said, data_size))
 
     def data_of(self, row: Row, piece: Piece) -> Sequence[Buffer]:
         """Return the bytes of a piece that lies in the log, which may be on its way there only now.
@@ -96,6 +96,8 @@ class _Asked(Generic[_T]):
     work: Callable[[Transaction], _T]
     answer: asyncio.Future[_T]
     size: int
+    makes_room: bool = False
+    settles: bool = False
 
 
 class Writer:
@@ -107,27 +109,44 @@ class Writer:
         connection: sqlite3.Connection,
         now_ns: Callable[[], int],
         freed: Callable[[Sequence[str]], None],
+        segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Begin. freed: told of files that nothing names any more, in the writer's thread."""
+        """Begin. freed: told of files that nothing names any more, in the writer's thread.
+
+        segment_bytes: how long a segment of the log grows before the next one begins.
+        """
         self._disk = disk
         self._connection = connection
         self._now_ns = now_ns
         self._freed = freed
+        self.segment_bytes = segment_bytes
         self._asked: queue.SimpleQueue[_Asked[Any] | None] = queue.SimpleQueue()
         self._checkpointed = 0
         self._broken: SkerryError | None = None
         self._thread = threading.Thread(target=self._run, name="object-writer")
         self._thread.start()
 
-    async def write(self, work: Callable[[Transaction], _T], size: int = 0) -> _T:
+    async def write(
+        self, work: Callable[[Transaction], _T], size: int = 0, *, makes_room: bool = False
+    ) -> _T:
         """Run work and return what it returns, once that is durable.
 
-        size: about how many bytes it writes. Raises what work raises, LimitReached(data_full),
+        size: about how many bytes it writes. makes_room: it takes away more in the end, and is done
+        on a disk that has only its reserve left. Raises what work raises, LimitReached(data_full),
         NotAvailable(data_unwritable, store_broken).
         """
         answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
-        self._asked.put(_Asked(work, answer, size))
+        self._asked.put(_Asked(work, answer, size, makes_room))
         return await answer
+
+    async def settle(self) -> None:
+        """Return once all of the index is on disk: what it follows from is not needed any more.
+
+        Raises NotAvailable(slow_down) where somebody reads it all the time, and as `write` does.
+        """
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._asked.put(_Asked(lambda _made: None, answer, 0, makes_room=True, settles=True))
+        await answer
 
     @property
     def is_broken(self) -> bool:
@@ -165,15 +184,28 @@ class Writer:
 
     def _write(self, batch: Sequence[_Asked[Any]]) -> None:
         answers: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
+        taken = batch
         try:
             if self._broken is not None:
                 raise self._broken
-            for asked, result, error in self._commit(batch):
-                answers.append((asked.answer, result, error))
+            if (refused := self._refusal()) is not None:
+                taken = [asked for asked in batch if asked.makes_room]
+                answers += [(each.answer, None, refused) for each in batch if not each.makes_room]
+            answers += [
+                (asked.answer, result, error) for asked, result, error in self._commit(taken)
+            ]
         except Exception as error:  # noqa: BLE001 - all of them have callers who wait
-            answers = [(asked.answer, None, error) for asked in batch]
+            answers += [(asked.answer, None, error) for asked in taken]
         loop = batch[0].answer.get_loop()
         loop.call_soon_threadsafe(_answer, answers)
+
+    def _refusal(self) -> SkerryError | None:
+        """Return why only what makes room may be written now, None where all may."""
+        try:
+            self._disk.check_room()
+        except SkerryError as error:
+            return error
+        return None
 
     def _commit(
         self, batch: Sequence[_Asked[Any]]
@@ -190,8 +222,17 @@ class Writer:
             raise
         if transaction.changes.freed:
             self._freed(transaction.changes.freed)
-        self._checkpoint(transaction.serial)
+        if any(asked.settles for asked in batch):
+            self._settle(transaction.serial)
+        else:
+            self._checkpoint(transaction.serial)
         return results
+
+    def _settle(self, serial: int) -> None:
+        self._checkpointed = serial
+        is_busy, pages, moved = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if is_busy or pages != moved:
+            raise NotAvailable("slow_down", "The index is being read. Try again.")
 
     def _checkpoint(self, serial: int) -> None:
         """Move what the index has in its write-ahead log into it, now and then."""
@@ -216,7 +257,7 @@ class Writer:
         try:
             self._disk.write(made.segment, made.offset, made.pending)
             segment, offset = made.segment, made.offset + made.pending_bytes
-            if offset >= SEGMENT_BYTES:
+            if offset >= self.segment_bytes:
                 segment, offset = segment + 1, 0
                 self._disk.make_segment(segment)
             store.settle(self._connection, made.changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -12,37 +13,28 @@ from skerry.objects import buckets
 from skerry.s3.connection import Response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from skerry.objects import Objects
     from skerry.objects.model import Bucket
     from skerry.s3.connection import Request
+    from skerry.s3.identity import Identity
+    from skerry.s3.keyring import Keyring
     from skerry.s3.signature import Claim
 
 XML = "application/xml"
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who makes a call. access_key: empty for anybody. account: whose buckets it makes."""
-
-    access_key: str = ""
-    account: str = ""
-
-    @property
-    def is_anonymous(self) -> bool:
-        """Whether it is not known who calls."""
-        return not self.access_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call. bucket, key: empty where there is none. query: decoded, the first of each name.
 
-    claim and secret: by which it was signed, None and empty where it was not. may: tells whether
-    somebody may do an action with a bucket.
+    claim and secret: by which it was signed, None and empty where it was not. keyring: knows the
+    keys of others.
     """
 
     objects: Objects
@@ -55,7 +47,7 @@ class Call:
     secret: str
     region: str
     request_id: str
-    may: Callable[[Identity, str, str], bool]
+    keyring: Keyring
 
     def header(self, name: str) -> str | None:
         """Return a header, by its name in lower case."""
@@ -103,6 +95,16 @@ def seconds_of(text: str) -> int | None:
         return int(parsedate_to_datetime(text).timestamp())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def is_header(name: str, value: str) -> bool:
+    """Tell whether what came elsewhere may become a header, which may be told again in answers."""
+    return _TOKEN.fullmatch(name) is not None and _CONTROL.search(value) is None
+
+
+def header_of(value: str) -> str:
+    """Return text as headers are read: each character is a byte of its UTF-8."""
+    return value.encode("utf-8", "replace").decode("latin-1")
 
 
 def checksum_header(algorithm: str) -> str:

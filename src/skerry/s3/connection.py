@@ -39,7 +39,9 @@ _NEVER = float("inf")
 class Request:
     """One request. target: as it was sent. headers: names in lower case; several values joined.
 
-    size: of the body as it is sent, None if that is not known beforehand.
+    size: of the body as it is sent, None if that is not known beforehand. size_min: where the size
+    is not known but its bounds are, the least, and `size` is the most. operation: its name at AWS,
+    once that is known.
     """
 
     method: str
@@ -48,6 +50,8 @@ class Request:
     body: Body
     size: int | None
     peer: str
+    operation: str = "none"
+    size_min: int | None = None
 
 
 @dataclass(slots=True)

@@ -63,8 +63,18 @@ _TOLD = {
     "signature_mismatch": Told("SignatureDoesNotMatch", 403),
     "unsigned_header": Told("AccessDenied", 403),
     "clock_skew": Told("RequestTimeTooSkewed", 403),
+    "session_expired": Told("ExpiredToken", 400),
+    "bad_session_token": Told("InvalidToken", 400),
     "request_expired": Told("AccessDenied", 403),
     "access_denied": Told("AccessDenied", 403),
+    "bad_policy": Told("MalformedPolicy", 400),
+    "no_form": Told("PreconditionFailed", 412),
+    "bad_form": Told("MalformedPOSTRequest", 400),
+    "no_file": Told("IncorrectNumberOfFilesInPostRequest", 400),
+    "form_too_large": Told("MaxPostPreDataLengthExceededError", 400),
+    "bad_form_policy": Told("InvalidPolicyDocument", 400),
+    "form_refused": Told("AccessDenied", 403),
+    "public_policy": Told("AccessDenied", 403),
     "method_not_allowed": Told("MethodNotAllowed", 405),
     "slow_down": Told("SlowDown", 503),
     "request_timeout": Told("RequestTimeout", 400),
@@ -101,6 +111,36 @@ def told(error: SkerryError) -> Told:
     if known is not None:
         return known
     return next((each for kind, each in _BY_KIND if isinstance(error, kind)), INTERNAL)
+
+
+_IAM_TOLD = {
+    "no_such_access_key": Told("InvalidClientTokenId", 403),
+    "bad_session_token": Told("InvalidClientTokenId", 403),
+    "session_expired": Told("ExpiredToken", 403),
+    "clock_skew": Told("SignatureDoesNotMatch", 403),
+    "no_such_user": Told("NoSuchEntity", 404),
+    "no_such_key_id": Told("NoSuchEntity", 404),
+    "no_such_user_policy": Told("NoSuchEntity", 404),
+    "user_exists": Told("EntityAlreadyExists", 409),
+    "user_in_use": Told("DeleteConflict", 409),
+    "too_many_users": Told("LimitExceeded", 409),
+    "too_many_keys": Told("LimitExceeded", 409),
+    "too_many_policies": Told("LimitExceeded", 409),
+    "bad_policy": Told("MalformedPolicyDocument", 400),
+    "policy_too_large": Told("PackedPolicyTooLarge", 400),
+    "no_such_action": Told("InvalidAction", 400),
+    "bad_argument": Told("ValidationError", 400),
+    "bad_lifetime": Told("ValidationError", 400),
+    "bad_session_name": Told("ValidationError", 400),
+    "bad_user_name": Told("ValidationError", 400),
+    "bad_policy_name": Told("ValidationError", 400),
+    "document_too_large": Told("RequestEntityTooLarge", 413),
+}
+
+
+def iam_told(error: SkerryError) -> Told:
+    """Return what a client of IAM or STS gets for an error."""
+    return _IAM_TOLD.get(error.code) or told(error)
 
 
 INTERNAL = Told("InternalError", 500)

@@ -94,7 +94,7 @@ class Expected:
     """What a client says of the bytes. sha256: in hexadecimal.
 
     algorithm: of a checksum that is sent, or comes as that trailer, or is to be made. checksum: None
-    if it is not said yet.
+    if it is not said yet. size_min: where the size is not known, and `size` is the most.
     """
 
     size: int
@@ -103,6 +103,7 @@ class Expected:
     algorithm: Algorithm | None = None
     checksum: bytes | None = None
     trailer: str | None = None
+    size_min: int | None = None
 
 
 @dataclass(slots=True)
@@ -239,6 +240,12 @@ async def _decoded(body: AsyncIterator[bytes], chunks: Chunks | None) -> AsyncIt
 
 
 def _check_size(size: int, expected: Expected, *, is_end: bool) -> None:
+    if expected.size_min is not None:
+        if size > expected.size:
+            raise Invalid("too_large", f"The file may have at most {expected.size} bytes.")
+        if is_end and size < expected.size_min:
+            raise Invalid("part_too_small", f"The file has at least {expected.size_min} bytes.")
+        return
     if size > expected.size or (is_end and size < expected.size):
         raise Invalid("body_size", "The body is longer or shorter than the request says.")
 
@@ -378,6 +385,7 @@ def expectations(call: Call) -> tuple[Expected, Chunks | None]:
         Expected(
             size=size, md5=md5_value(headers), sha256=payload if len(payload) == 64 else None,
             algorithm=algorithm, checksum=checksum, trailer=trailer,
+            size_min=call.request.size_min,
         ),
         chunks,
     )  # fmt: skip

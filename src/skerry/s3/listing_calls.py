@@ -11,6 +11,7 @@ from urllib.parse import quote
 from skerry.base import Invalid, SkerryError
 from skerry.objects import listing, versions
 from skerry.objects.model import Version
+from skerry.s3.access import BYPASS, authorize_object, bypasses_governance, check_hope
 from skerry.s3.bucket_calls import owner_xml
 from skerry.s3.call import NAMESPACE, Call, bucket_of, iso, xml
 from skerry.s3.connection import Response
@@ -132,12 +133,13 @@ class _Asked:
 
 async def delete_objects(call: Call) -> Response:
     """Delete many objects or versions."""
+    check_hope(call)
     document = parsed(await read_small(call, needs_digest=True), "Delete")
     asked = document.findall("Object")
     if not 1 <= len(asked) <= _DELETED_MAX:
         raise bad_xml(f"Name 1 to {_DELETED_MAX} objects.")
     is_quiet = text_of(document, "Quiet").lower() == "true"
-    bypasses = (call.header("x-amz-bypass-governance-retention") or "").lower() == "true"
+    bypasses = bypasses_governance(call)
     bucket_of(call)
 
     async def one(key: str, version_id: str | None, etag: str) -> str:
@@ -148,6 +150,9 @@ async def delete_objects(call: Call) -> Response:
         if version_id:
             named += f"<VersionId>{xml_text(version_id)}</VersionId>"
         try:
+            authorize_object(call, "s3:DeleteObject", call.bucket, key, version_id or "")
+            if bypasses:
+                authorize_object(call, BYPASS, call.bucket, key)
             done = await versions.delete(
                 call.objects, call.bucket, key, version_id, condition,
                 bypasses_governance=bypasses,
@@ -225,6 +230,6 @@ OPERATIONS = (
     ),
     Operation(
         name="DeleteObjects", method="POST", on="bucket", handler=delete_objects,
-        query={"delete": ""}, action="s3:DeleteObject",
+        query={"delete": ""}, action="s3:DeleteObject", checks_itself=True,
     ),
 )  # fmt: skip

@@ -9,10 +9,11 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
-from skerry.base import Conflict, Denied, Invalid, NotFound
+from skerry.base import Conflict, Invalid, NotFound
 from skerry.objects import buckets, reading, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
+from skerry.s3.access import authorize_object, bypasses_governance, check_hope
 from skerry.s3.call import (
     NAMESPACE,
     Call,
@@ -73,10 +74,9 @@ async def head_object(call: Call) -> Response:
 
 async def delete_object(call: Call) -> Response:
     """Delete an object, or a version of it."""
-    bypasses = (call.header("x-amz-bypass-governance-retention") or "").lower() == "true"
     done = await versions.delete(
         call.objects, call.bucket, call.key, call.query.get("versionId") or None,
-        _delete_condition(call), bypasses_governance=bypasses,
+        _delete_condition(call), bypasses_governance=bypasses_governance(call),
     )  # fmt: skip
     headers: list[tuple[str, str]] = []
     if done.version_id is not None:
@@ -111,6 +111,10 @@ async def copy_object(call: Call) -> Response:
             headers=told.headers, metadata=told.metadata, tags=asked.tags,
             storage_class=told.storage_class, lock=told.lock,
         )  # fmt: skip
+    elif told.tags:
+        source_id = version_id or ""
+        authorize_object(call, "s3:GetObjectTagging", source_bucket, source_key, source_id)
+        authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, "", told.tags)
     taken = await copy_in(call.objects, row, 0, version.size, version.checksum)
     made = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, write_condition(call)
@@ -134,9 +138,12 @@ async def get_tags(call: Call) -> Response:
 
 async def put_tags(call: Call) -> Response:
     """Give an object tags in place of those it has."""
+    check_hope(call)
     document = parsed(await read_small(call), "Tagging")
     pairs = [(text_of(e, "Key"), text_of(e, "Value")) for e in document.iterfind("TagSet/Tag")]
-    await _change_tags(call, _tags(pairs))
+    tags, version_id = _tags(pairs), call.query.get("versionId", "")
+    authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, version_id, tags)
+    await _change_tags(call, tags)
     return empty()
 
 
@@ -427,8 +434,7 @@ def source_of(call: Call) -> tuple[str, str, str | None]:
     version_id = query.removeprefix("versionId=") if query.startswith("versionId=") else None
     if not bucket or not key:
         raise Invalid("bad_copy_source", "x-amz-copy-source is BUCKET/KEY, encoded.")
-    if not call.may(call.identity, "s3:GetObject", bucket):
-        raise Denied("access_denied", "This access key may not read the source.")
+    authorize_object(call, "s3:GetObject", bucket, key, version_id or "")
     return bucket, key, version_id
 
 
@@ -472,7 +478,8 @@ OPERATIONS = (
         name="GetObjectTagging", method="GET", on="object", handler=get_tags, query={"tagging": ""}
     ),
     Operation(
-        name="PutObjectTagging", method="PUT", on="object", handler=put_tags, query={"tagging": ""}
+        name="PutObjectTagging", method="PUT", on="object", handler=put_tags,
+        query={"tagging": ""}, checks_itself=True,
     ),
     Operation(
         name="DeleteObjectTagging", method="DELETE", on="object", handler=delete_tags,

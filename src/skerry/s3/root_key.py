@@ -1,4 +1,7 @@
-"""The root key of a store that was given none: made once, and kept beside it for its owner."""
+"""The secrets of a store: made once, and kept beside it for its owner.
+
+The root key, where none was given, and the secret that temporary keys follow from.
+"""
 
 import os
 import re
@@ -6,9 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skerry.base import Failed
+from skerry.s3.sessions import SECRET_BYTES
 
 FILE = "root-key"
+SESSION_FILE = "session-secret"
 _TEXT = re.compile(r"([A-Z0-9]{20})\n([0-9a-f]{40})\n")
+_SESSION_TEXT = re.compile(rf"([0-9a-f]{{{2 * SECRET_BYTES}}})\n")
 
 
 def root_key(directory: Path, entropy: Callable[[int], bytes]) -> tuple[str, str]:
@@ -28,14 +34,43 @@ def root_key(directory: Path, entropy: Callable[[int], bytes]) -> tuple[str, str
     return match[1], match[2]
 
 
+def session_secret(directory: Path, entropy: Callable[[int], bytes]) -> bytes:
+    """Return the secret of temporary keys that is kept in directory; it is made if there is none.
+
+    Raises Failed(bad_session_secret).
+    """
+    path = directory / SESSION_FILE
+    try:
+        match = _SESSION_TEXT.fullmatch(path.read_text())
+    except FileNotFoundError:
+        secret = entropy(SECRET_BYTES)
+        _keep(path, f"{secret.hex()}\n")
+        return secret
+    if match is None:
+        raise Failed(
+            "bad_session_secret",
+            f"{path} holds no secret. Bring it back, or remove it: temporary keys end then.",
+        )
+    return bytes.fromhex(match[1])
+
+
 def _made(path: Path, entropy: Callable[[int], bytes]) -> tuple[str, str]:
     access_key, secret = f"SKERRY{entropy(7).hex().upper()}", entropy(20).hex()
-    staged = path.with_name(f".{FILE}-new")
+    _keep(path, f"{access_key}\n{secret}\n")
+    return access_key, secret
+
+
+def _keep(path: Path, text: str) -> None:
+    staged = path.with_name(f".{path.name}-new")
     staged.unlink(missing_ok=True)
     handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(handle, "w", encoding="ascii") as file:
-        file.write(f"{access_key}\n{secret}\n")
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     staged.rename(path)
-    return access_key, secret
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)  # or a power cut makes another one of it
+    finally:
+        os.close(folder)

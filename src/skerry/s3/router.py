@@ -14,11 +14,37 @@ On: TypeAlias = Literal["service", "bucket", "object"]
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
 
+# Where AWS calls the action otherwise than the operation.
+_ACTIONS = {
+    "GetBucketCors": "s3:GetBucketCORS",
+    "PutBucketCors": "s3:PutBucketCORS",
+    "DeleteBucketCors": "s3:PutBucketCORS",
+    "GetBucketEncryption": "s3:GetEncryptionConfiguration",
+    "PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
+    "DeleteBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
+    "GetBucketReplication": "s3:GetReplicationConfiguration",
+    "GetBucketNotificationConfiguration": "s3:GetBucketNotification",
+    "PutBucketNotificationConfiguration": "s3:PutBucketNotification",
+    "GetBucketAccelerateConfiguration": "s3:GetAccelerateConfiguration",
+    "DeleteBucketTagging": "s3:PutBucketTagging",
+    "GetObjectLockConfiguration": "s3:GetBucketObjectLockConfiguration",
+    "PutObjectLockConfiguration": "s3:PutBucketObjectLockConfiguration",
+    "GetPublicAccessBlock": "s3:GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+    "DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One operation, by its name at AWS. query: names (and values) that must be there.
 
-    header: one that must be there. action: what a policy allows; `s3:` and the name if empty.
+    header: one that must be there. action: what a policy allows; that of the name if empty.
+    checks_itself: the handler asks whether that is allowed, when it knows of what.
     """
 
     name: str
@@ -28,11 +54,12 @@ class Operation:
     query: Mapping[str, str] | None = None
     header: str = ""
     action: str = ""
+    checks_itself: bool = False
 
     @property
     def allowed_by(self) -> str:
         """The action that a policy must allow."""
-        return self.action or f"s3:{self.name}"
+        return self.action or _ACTIONS.get(self.name) or f"s3:{self.name}"
 
 
 class Router:

@@ -6,7 +6,16 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING
 
-from skerry.s3 import bucket_calls, listing_calls, object_calls, unset_calls, upload_calls
+from skerry.s3 import (
+    bucket_calls,
+    form_calls,
+    lifecycle_calls,
+    listing_calls,
+    object_calls,
+    policy_calls,
+    unset_calls,
+    upload_calls,
+)
 from skerry.s3.connection import Connection
 from skerry.s3.router import Operation, Router
 from skerry.s3.unbuilt import UNBUILT
@@ -23,9 +32,12 @@ _END_S_MAX = 5.0
 
 OPERATIONS: tuple[Operation, ...] = (
     *bucket_calls.OPERATIONS,
+    *form_calls.OPERATIONS,
     *listing_calls.OPERATIONS,
     *object_calls.OPERATIONS,
+    *policy_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
+    *lifecycle_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

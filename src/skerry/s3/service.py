@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
-from skerry.base import Denied, Invalid, SkerryError
+from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
-from skerry.s3.call import Call, Identity
+from skerry.s3 import metrics, query_calls, signature_v2
+from skerry.s3.access import authorize, may_list
+from skerry.s3.call import Call, header_of, is_header
 from skerry.s3.connection import Request, Response
 from skerry.s3.errors import error_body, told
+from skerry.s3.identity import Identity
+from skerry.s3.keyring import Keyring
+from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
 
 _QUERY_MAX = 64
 CATALOG_PATH = b"/iceberg/"
+_ANYBODY = Identity()
 _PROBES = {
     f"/{place}/{name}"
     for place in ("health", "minio/health")
     for name in ("live", "ready", "cluster")
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
-    """An access key and its secret."""
-
-    access_key: str
-    secret: str
-    account: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,19 +40,20 @@ class Service:
 
     objects: Objects
     router: Router
-    keys: Mapping[str, Key]
+    keyring: Keyring
     region: str
     domain: str
     now_s: Callable[[], int]
-    may: Callable[[Identity, str, str], bool]
-    catalog: Callable[[Request], Awaitable[Response]] | None = None
+    metrics: Metrics
+    catalog: Callable[[Request, str], Awaitable[Response]] | None = None
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
+        began_ns = self.objects.clock.monotonic_ns()
         try:
             if self.catalog is not None and self._is_for_catalog(request):
-                response = await self.catalog(request)
+                response = await self.catalog(request, request_id)
             else:
                 response = await self._answer(request, request_id)
         except SkerryError as error:
@@ -65,33 +63,51 @@ class Service:
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
         response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
+        self.metrics.answered(request, response, took_s)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
         if path in _PROBES and self._is_probe(path, request):
             return self._health(path)
+        if path in metrics.PATHS and self._is_probe(path, request):
+            return self._metrics(request)
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
-        claim = claim_of(asked)
-        key = self._proven(claim, asked)
-        identity = Identity(access_key=key.access_key, account=key.account) if key else Identity()
+        is_old = signature_v2.speaks(asked)
+        claim = signature_v2.claim_of(asked) if is_old else claim_of(asked)
+        if claim is not None and claim.service != "s3":
+            unproven = Call(
+                objects=self.objects, request=request, bucket="", key="", query={},
+                identity=_ANYBODY, claim=claim, secret="", region=self.region,
+                request_id=request_id, keyring=self.keyring,
+            )  # fmt: skip
+            return await query_calls.answer(unproven, asked, claim, self.now_s())
+        host_bucket, bucket, name = self._place(path, request.headers.get("host", ""))
+        identity, secret = self._proven(claim, asked, request.target, host_bucket)
         if claim is not None and claim.expires_s is not None:
             _take_headers(request.headers, pairs)
-        bucket, name = self._place(path, request.headers.get("host", ""))
         query: dict[str, str] = {}
         for each, value in pairs:
             query.setdefault(each, value)
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
-        if not self.may(identity, operation.allowed_by, bucket):
-            raise Denied("access_denied", f"This access key may not {operation.allowed_by}.")
+        request.operation = operation.name
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
-            identity=identity, claim=claim, secret=key.secret if key else "", region=self.region,
-            request_id=request_id, may=self.may,
+            identity=identity, claim=claim, secret=secret, region=self.region,
+            request_id=request_id, keyring=self.keyring,
         )  # fmt: skip
+        if not operation.checks_itself:
+            authorize(call, operation.allowed_by)
         assert operation.handler is not None, "the router finds none without"
-        return await operation.handler(call)
+        try:
+            return await operation.handler(call)
+        except NotFound as error:
+            if error.code == "no_such_key" and not may_list(call):
+                # As AWS has it: who may not list is not told what there is.
+                raise Denied("access_denied", "This access key may not s3:ListBucket.") from None
+            raise
 
     def _is_for_catalog(self, request: Request) -> bool:
         name = request.headers.get("host", "").lower().partition(":")[0]
@@ -100,8 +116,8 @@ class Service:
 
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
-        bucket, _ = self._place(path, request.headers.get("host", ""))
-        is_in_path = path[1:].startswith(f"{bucket}/")
+        _, bucket, _ = self._place(path, request.headers.get("host", ""))
+        is_in_path = f"{path[1:]}/".startswith(f"{bucket}/")
         is_free = is_in_path and not buckets.is_there(self.objects, bucket)
         return is_free and request.method in ("GET", "HEAD")
 
@@ -109,22 +125,31 @@ class Service:
         is_well = path.endswith("/live") or not self.objects.writer.is_broken
         return Response(200 if is_well else 503)
 
-    def _proven(self, claim: Claim | None, asked: Asked) -> Key | None:
-        if claim is None:
-            return None
-        key = self.keys.get(claim.access_key)
-        if key is None:
-            raise Denied("no_such_access_key", "There is no such access key here.")
-        check(claim, asked, key.secret, self.now_s())
-        return key
+    def _metrics(self, request: Request) -> Response:
+        if not self.metrics.may_see(request):
+            raise Denied("access_denied", "Metrics are for this machine, or for who has the token.")
+        return self.metrics.told()
 
-    def _place(self, path: str, host: str) -> tuple[str, str]:
-        """Return bucket and key, by the path, or by the host name where that has the bucket."""
+    def _proven(
+        self, claim: Claim | None, asked: Asked, target: bytes, host_bucket: str
+    ) -> tuple[Identity, str]:
+        if claim is None:
+            return _ANYBODY, ""
+        identity, secret = self.keyring.find(claim.access_key, claim.session_token)
+        if claim.algorithm == signature_v2.ALGORITHM:
+            signature_v2.check(claim, asked, target, host_bucket, secret, self.now_s())
+        else:
+            check(claim, asked, secret, self.now_s())
+        return identity, secret
+
+    def _place(self, path: str, host: str) -> tuple[str, str, str]:
+        """Return the bucket in the host name, the bucket, and the key."""
         name = host.lower().partition(":")[0]
         if self.domain and name.endswith(f".{self.domain}"):
-            return name[: -len(self.domain) - 1], path[1:]
+            bucket = name[: -len(self.domain) - 1]
+            return bucket, bucket, path[1:]
         bucket, _, key = path[1:].partition("/")
-        return bucket, key
+        return "", bucket, key
 
 
 def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
@@ -148,10 +173,15 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
 
 
 def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
-    """Have the headers that a presigned URL holds beside its signature: they are signed with it."""
+    """Have the headers that a presigned URL holds beside its signature: they are signed with it.
+
+    Raises Invalid(bad_argument).
+    """
     for name, value in pairs:
         if name.startswith("x-amz-") and name not in headers:
-            headers[name] = value
+            if not is_header(name, value):
+                raise Invalid("bad_argument", f"{name[:80]!r} can not be a header.")
+            headers[name] = header_of(value)
 
 
 def _refused(request: Request, error: SkerryError, request_id: str) -> Response:

@@ -27,7 +27,7 @@ EXPIRES_S_MAX = 7 * 86400
 _HEADER = re.compile(
     ALGORITHM + r"\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
-_CREDENTIAL = re.compile(r"([^/]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/(s3|sts)/aws4_request")
+_CREDENTIAL = re.compile(r"([^/]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/(s3|sts|iam)/aws4_request")
 _MOMENT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 _SPACES = re.compile(r" +")
@@ -53,7 +53,8 @@ class Claim:
     """What a request says of its sender, not proven yet.
 
     signed: names of the headers that are signed. at_s: when it was signed, in seconds since 1970;
-    expires_s: how long it holds, if it is a presigned URL. payload: what is signed of the body.
+    expires_s: how long it holds, if it is a presigned URL. payload: what is signed of the body;
+    empty where it is the body's SHA-256, which other services than S3 do not send.
     """
 
     access_key: str
@@ -67,6 +68,7 @@ class Claim:
     payload: str
     session_token: str | None
     expires_s: int | None = None
+    algorithm: str = ALGORITHM
 
     @property
     def scope(self) -> str:
@@ -85,28 +87,24 @@ def claim_of(asked: Asked) -> Claim | None:
         return _by_header(asked, header)
     if "X-Amz-Signature" in query or "X-Amz-Algorithm" in query:
         return _by_query(asked, query)
-    if "Signature" in query and "AWSAccessKeyId" in query:
-        raise _old_version()
     return None
 
 
 def _by_header(asked: Asked, header: str) -> Claim:
-    if header.startswith("AWS "):
-        raise _old_version()
     match = _HEADER.fullmatch(header.strip())
     if match is None:
         raise _bad_header("The Authorization header is not that of signature version 4.")
-    payload = asked.headers.get("x-amz-content-sha256")
-    if payload is None:
-        raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
     moment = asked.headers.get("x-amz-date")
     if moment is None:
         raise Denied("no_date", "Send the header x-amz-date, and sign it.")
     access_key, date, region, service = _credential(match[1], _bad_header)
+    payload = asked.headers.get("x-amz-content-sha256")
+    if payload is None and service == "s3":
+        raise Invalid("no_content_sha256", "Send the header x-amz-content-sha256.")
     return Claim(
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_header), signed=_names(match[2], _bad_header),
-        signature=match[3], payload=_payload(payload),
+        signature=match[3], payload=payload_of(payload) if payload is not None else "",
         session_token=asked.headers.get("x-amz-security-token"),
     )  # fmt: skip
 
@@ -128,8 +126,27 @@ def _by_query(asked: Asked, query: Mapping[str, str]) -> Claim:
         access_key=access_key, date=date, region=region, service=service, moment=moment,
         at_s=_seconds(moment, _bad_query),
         signed=signed, signature=signature,
-        payload=_payload(query.get("X-Amz-Content-Sha256", payload)),
+        payload=payload_of(query.get("X-Amz-Content-Sha256", payload)),
         session_token=query.get("X-Amz-Security-Token"), expires_s=int(expires),
+    )  # fmt: skip
+
+
+def claim_of_form(fields: Mapping[str, str]) -> Claim:
+    """Return what the fields of a POST form say of who signed its policy, which is all they sign.
+
+    Raises Invalid(bad_query_authorization).
+    """
+    if fields.get("x-amz-algorithm") != ALGORITHM:
+        raise _bad_query("x-amz-algorithm is not that of signature version 4.")
+    access_key, date, region, service = _credential(fields.get("x-amz-credential", ""), _bad_query)
+    moment, signature = fields.get("x-amz-date", ""), fields.get("x-amz-signature", "")
+    at_s = _seconds(moment, _bad_query)
+    if moment[:8] != date or service != "s3" or _HEXADECIMAL.fullmatch(signature) is None:
+        raise _bad_query("x-amz-signature, and the same date in both fields, must be there.")
+    return Claim(
+        access_key=access_key, date=date, region=region, service=service, moment=moment,
+        at_s=at_s, signed=(), signature=signature, payload=UNSIGNED,
+        session_token=fields.get("x-amz-security-token"),
     )  # fmt: skip
 
 
@@ -152,11 +169,16 @@ def check(claim: Claim, asked: Asked, secret: str, now_s: int) -> None:
     _check_signed(claim, asked)
     key = signing_key(secret, claim.date, claim.region, claim.service)
     if not hmac.compare_digest(_signature(claim, asked, key), claim.signature):
-        raise Denied(
-            "signature_mismatch",
-            "The signature does not fit the request. Check the secret key, and that nothing on the "
-            "way changes path, query or headers.",
-        )
+        raise mismatch()
+
+
+def mismatch() -> Denied:
+    """Return the error of a signature that is another one."""
+    return Denied(
+        "signature_mismatch",
+        "The signature does not fit the request. Check the secret key, and that nothing on the "
+        "way changes path, query or headers.",
+    )
 
 
 def signing_key(secret: str, date: str, region: str, service: str) -> bytes:
@@ -245,7 +267,8 @@ def _parsed(moment: str) -> int | None:
     return int(parsed.timestamp())
 
 
-def _payload(text: str) -> str:
+def payload_of(text: str) -> str:
+    """Return what x-amz-content-sha256 says. Raises Invalid(bad_content_sha256), NotBuilt."""
     if text in (UNSIGNED, STREAMING, STREAMING_TRAILER, UNSIGNED_TRAILER):
         return text
     if text.startswith("STREAMING-AWS4-ECDSA"):
@@ -256,10 +279,6 @@ def _payload(text: str) -> str:
             "x-amz-content-sha256 is a SHA-256 in hexadecimal, or a known word.",
         )
     return text
-
-
-def _old_version() -> NotBuilt:
-    return NotBuilt("signature_version", "Signatures of version 2 are not understood here. Use 4.")
 
 
 def _bad_header(message: str) -> Invalid:

@@ -21,10 +21,14 @@ _BUCKETS = ("SKERRY_BUCKETS", "MINIO_DEFAULT_BUCKETS", "S3_BUCKET")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What to begin with. access_key: empty if none is named."""
+    """What to begin with. access_key: empty if none is named.
+
+    metrics_token: for those who ask for metrics from elsewhere.
+    """
 
     access_key: str = ""
     secret: str = ""
+    metrics_token: str = ""
     buckets: Mapping[str, Access] = field(default_factory=dict[str, Access])
 
 
@@ -36,7 +40,8 @@ def start_of(environment: Mapping[str, str]) -> Start:
         for text in environment.get(variable, "").replace(",", " ").split():
             name, _, access = text.partition(":")
             buckets[bucket_name(name)] = _access(variable, access)
-    return Start(access_key=access_key, secret=secret, buckets=buckets)
+    token = environment.get("SKERRY_METRICS_TOKEN", "")
+    return Start(access_key=access_key, secret=secret, buckets=buckets, metrics_token=token)
 
 
 def _key(environment: Mapping[str, str]) -> tuple[str, str]:

@@ -14,10 +14,9 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "policy": "BucketPolicy", "tagging": "BucketTagging",
-    "lifecycle": "BucketLifecycleConfiguration", "encryption": "BucketEncryption",
+    "cors": "BucketCors", "tagging": "BucketTagging", "encryption": "BucketEncryption",
     "website": "BucketWebsite", "replication": "BucketReplication",
-    "ownershipControls": "BucketOwnershipControls", "publicAccessBlock": "PublicAccessBlock",
+    "ownershipControls": "BucketOwnershipControls",
 }  # fmt: skip
 _ONLY_PUT = {
     "notification": "BucketNotificationConfiguration", "object-lock": "ObjectLockConfiguration",
@@ -40,5 +39,4 @@ UNBUILT = (
     *_each("object", {"torrent": "ObjectTorrent"}, {"GET": "Get"}),
     *_each("object", {"select": "ObjectContent"}, {"POST": "Select"}),
     *_each("object", {"restore": "Object"}, {"POST": "Restore"}),
-    Operation(name="PostObject", method="POST", on="bucket", handler=None),
 )  # fmt: skip

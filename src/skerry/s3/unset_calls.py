@@ -25,13 +25,9 @@ _XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 # By the query: the name of what would be set, and the code of AWS for what is not.
 _MISSING = {
     "cors": ("BucketCors", "no_such_cors"),
-    "policy": ("BucketPolicy", "no_such_policy"),
-    "policyStatus": ("BucketPolicyStatus", "no_such_policy"),
-    "lifecycle": ("BucketLifecycleConfiguration", "no_such_lifecycle"),
     "encryption": ("BucketEncryption", "no_such_encryption"),
     "website": ("BucketWebsite", "no_such_website"),
     "replication": ("BucketReplication", "no_such_replication"),
-    "publicAccessBlock": ("PublicAccessBlock", "no_such_access_block"),
     "tagging": ("BucketTagging", "no_such_tags"),
     "object-lock": ("ObjectLockConfiguration", "no_such_lock"),
 }

@@ -31,6 +31,7 @@ _SEPARATOR = "\x1f"  # of the levels of a namespace, as in the URLs of the proto
 _LOCATION = re.compile(r"[A-Za-z0-9 !'(),./:=@_+-]{1,512}")
 _METADATA_NUMBER = re.compile(r"(?:.*/)?v?([0-9]{1,9})[^/]*\.metadata\.json")
 _SLUG_CHARACTERS_MAX = 60
+_PLACE_LEVELS_MAX = 4  # so that the location of any table may be one
 
 
 class Identifier(NamedTuple):
@@ -133,8 +134,12 @@ def url_of(bucket: str, key: str) -> str:
 
 def new_location(identifier: Identifier, entropy: bytes) -> str:
     """Return the key for the files of a new table or view: readable, and of no other ever."""
-    steps = [_slug(level) for level in identifier.namespace]
-    return "/".join((*steps[:4], f"{_slug(identifier.name)}-{entropy.hex()}"))
+    return f"{place_of(identifier.namespace)}/{_slug(identifier.name)}-{entropy.hex()}"
+
+
+def place_of(levels: Levels) -> str:
+    """Return the key below which the files of a namespace's tables lie, if nobody says otherwise."""
+    return "/".join(_slug(level) for level in levels[:_PLACE_LEVELS_MAX])
 
 
 def new_metadata_key(location: str, before: str, entropy: bytes) -> str:

@@ -97,6 +97,14 @@ def found(
     return entry
 
 
+def location_of(tables: Tables, bucket: Bucket, identifier: Identifier) -> str | None:
+    """Return where the files of a table or view lie, None if there is none of that name."""
+    entry = tables.database.read(
+        lambda connection: store.entry(connection, bucket.number, identifier)
+    )
+    return entry.location if entry is not None else None
+
+
 def page(
     tables: Tables, bucket: Bucket, levels: model.Levels, kind: Kind, after: str, limit: int
 ) -> list[str]:

@@ -39,6 +39,10 @@ class SimulatedDisk:
         found.kept = dict(self.kept)
         return found
 
+    def check_room(self) -> None:
+        """Implement the seam."""
+        self.before("check room")
+
     def segments(self) -> list[int]:
         """Implement the seam."""
         return sorted(self.logs)
