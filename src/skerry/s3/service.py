@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -26,6 +26,7 @@ from skerry.s3.website import site_of
 from skerry.s3.website_calls import visit
 
 _QUERY_MAX = 64
+CATALOG_PATH = b"/iceberg/"
 _ANYBODY = Identity()
 _PROBES = {
     f"/{place}/{name}"
@@ -36,7 +37,10 @@ _PROBES = {
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """All that answers requests. domain: what comes after a bucket in a host name, or empty."""
+    """All that answers requests. domain: what comes after a bucket in a host name, or empty.
+
+    catalog: answers what is below /iceberg/, which is no bucket, and knows who asks by itself.
+    """
 
     objects: Objects
     router: Router
@@ -45,13 +49,17 @@ class Service:
     domain: str
     now_s: Callable[[], int]
     metrics: Metrics
+    catalog: Callable[[Request, str], Awaitable[Response]] | None = None
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
         began_ns = self.objects.clock.monotonic_ns()
         try:
-            response = await self._answer(request, request_id)
+            if self.catalog is not None and self._is_for_catalog(request):
+                response = await self.catalog(request, request_id)
+            else:
+                response = await self._answer(request, request_id)
         except SkerryError as error:
             response = _refused(request, error, request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: nobody else is harmed
@@ -142,6 +150,11 @@ class Service:
     def _bucket(self, path: str, request: Request) -> str:
         host = request.headers.get("host", "")
         return site_of(host, self.domain) or self._place(path, host)[1]
+
+    def _is_for_catalog(self, request: Request) -> bool:
+        name = request.headers.get("host", "").lower().partition(":")[0]
+        has_bucket = bool(self.domain) and name.endswith(f".{self.domain}")
+        return request.target.startswith(CATALOG_PATH) and not has_bucket
 
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
