@@ -265,7 +265,7 @@ def test_big_metadata_lies_in_a_file_and_has_a_limit(tmp_path: Path) -> None:
         await create(tables, lake)
         await operations.commit(tables, lake, [set_properties(T, a="x" * (3 << 20))])
         assert len((await properties(tables, lake))["a"]) == 3 << 20
-        too_much = [{"action": "set-properties", "updates": {"b": "x" * (31 << 20)}}]
+        too_much = [{"action": "set-properties", "updates": {"b": "x" * (15 << 20)}}]
         with pytest.raises(TooLarge):
             await operations.commit(tables, lake, [change(T, too_much)])
         with pytest.raises(TooLarge):

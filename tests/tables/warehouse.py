@@ -26,7 +26,7 @@ Story = Callable[[Tables, Bucket], Awaitable[None]]
 
 @asynccontextmanager
 async def opened(ground: Ground) -> AsyncGenerator[tuple[Tables, Bucket]]:
-    async with ground.open() as objects, running(ground.folder, objects) as tables:
+    async with ground.open() as objects, running(ground.folder, objects, print) as tables:
         if not buckets.is_there(objects, "lake"):
             await buckets.make(objects, "lake", "root")
         bucket = buckets.find(objects, "lake")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -14,7 +16,7 @@ from skerry.base import Denied, Invalid, LimitReached, NotFound, SkerryError, To
 from skerry.iceberg import namespace_calls, table_calls, tokens, view_calls
 from skerry.iceberg.call import Answer, Asked, Call, Caller, Key, answer
 from skerry.iceberg.errors import INTERNAL, error_body, told
-from skerry.iceberg.router import LISTS, WRITES, Router, steps_of
+from skerry.iceberg.router import LISTS, WRITES, Operation, Router, steps_of
 from skerry.objects import buckets
 from skerry.objects.model import Bucket
 from skerry.tables import Identifier, Tables, check_installed, operations
@@ -25,6 +27,8 @@ PATH = b"/iceberg/"
 
 _BODY_BYTES_MAX = 8 << 20
 _BODIES_BYTES_MAX = 64 << 20  # of all requests that are read or answered at once
+_TURNS, _TURN_S = 8, 30.0
+_LOOKED_AT_MAX = 100  # buckets, for the one that a client means who names none
 _FORM_BYTES_MAX = 16 << 10
 _QUERY_MAX = 16
 _ABSENT = "None"  # what pyiceberg sends where it was given none
@@ -52,6 +56,7 @@ class Catalog:
     now_s: Callable[[], int]
     router: Router = field(default_factory=lambda: Router(OPERATIONS))
     _held_bytes: int = 0
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_TURNS))
 
     async def serve(self, asked: Asked) -> Answer:
         """Return the answer to a request, an error too."""
@@ -86,21 +91,22 @@ class Catalog:
         bucket = named["prefix"]
         _check(asked, caller, LISTS, bucket)
         found = buckets.find(self.tables.objects, bucket)
-        if operation.allowed_by != LISTS:
-            key = self._key_of(found, named)
-            _check(asked, caller, operation.allowed_by, bucket, key)
+        self._check_named(asked, caller, operation, found, named)
         size = _BODY_BYTES_MAX if asked.size is None else min(asked.size, _BODY_BYTES_MAX)
         if self._held_bytes + size > _BODIES_BYTES_MAX:
             raise LimitReached("slow_down", "There are too many requests. Try again.")
         self._held_bytes += size
         try:
+            body = await self._body(asked, _BODY_BYTES_MAX)
+            self._check_named(asked, caller, operation, found, named)  # which may be others by now
             call = Call(
                 tables=self.tables, bucket=found, caller=caller, named=named, query=query,
-                body=await self._body(asked, _BODY_BYTES_MAX),
+                body=body,
                 check=lambda action, key: _check(asked, caller, action, bucket, key),
                 vended=functools.partial(self._vended, asked, caller, bucket),
             )  # fmt: skip
-            return await operation.handler(call)
+            async with self._turn():
+                return await operation.handler(call)
         finally:
             self._held_bytes -= size
 
@@ -117,6 +123,28 @@ class Catalog:
             # not even one whose host name leads here.
             raise Denied("from_a_page", "A request of a web page needs a token.")
         return Caller()
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        """Let few work at once, each of whom may hold metadata of many MiB."""
+        try:
+            async with asyncio.timeout(_TURN_S):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise LimitReached("slow_down", "There are too many requests. Try again.") from None
+        try:
+            yield
+        finally:
+            self._turns.release()
+
+    def _check_named(
+        self, asked: Asked, caller: Caller, operation: Operation, bucket: Bucket,
+        named: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Raise where somebody may not make a call about what its path names."""
+        if operation.allowed_by != LISTS:
+            key = self._key_of(bucket, named)
+            _check(asked, caller, operation.allowed_by, bucket.name, key)
 
     def _key_of(self, bucket: Bucket, named: Mapping[str, str]) -> str:
         """Return a key that stands for what a path names: its files, or what is in its namespace."""
@@ -139,12 +167,10 @@ class Catalog:
 
     def _only_warehouse(self, asked: Asked, caller: Caller) -> str:
         """Return the one bucket that somebody may read. Raises Invalid, NotFound, Unauthorized."""
-        found: list[str] = []
-        for bucket in buckets.page(self.tables.objects, "", "", buckets.BUCKETS_MAX):
-            if asked.may(caller, LISTS, bucket.name, ""):
-                found.append(bucket.name)
-            if len(found) > 1:
-                raise Invalid("no_warehouse", "Say which warehouse: the name of a bucket.")
+        there = buckets.page(self.tables.objects, "", "", _LOOKED_AT_MAX + 1)
+        found = [each.name for each in there if asked.may(caller, LISTS, each.name, "")]
+        if len(found) > 1 or len(there) > _LOOKED_AT_MAX:
+            raise Invalid("no_warehouse", "Say which warehouse: the name of a bucket.")
         if not found and caller.is_anonymous:
             raise Unauthorized("no_token", "No warehouse is open to everybody. Send a token.")
         if not found:

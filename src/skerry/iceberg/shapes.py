@@ -75,13 +75,6 @@ class Commit(Struct, frozen=True):
     updates: list[Raw] = field(default_factory=list[Raw])
 
 
-class Update(Struct, frozen=True):
-    """One update of a table or view: where it moves that to, if it does."""
-
-    action: str
-    location: str | None = None
-
-
 class Transaction(Struct, frozen=True, rename="kebab"):
     """What is to become of several tables at once."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import Raw
 from skerry.base import Invalid
 from skerry.iceberg.call import Answer, Call, answer, nothing, page_token
 from skerry.iceberg.router import DELETES, LISTS, READS, WRITES, Operation
-from skerry.iceberg.shapes import Commit, Loaded, Named, Names, NewTable, Registered, Rename, Update
+from skerry.iceberg.shapes import Commit, Loaded, Named, Names, NewTable, Registered, Rename
 from skerry.iceberg.shapes import Transaction as TransactionShape
 from skerry.tables import Identifier, operations
 from skerry.tables.model import ENTRIES_MAX, Kind, place_of
@@ -42,10 +43,8 @@ async def made(call: Call) -> Answer:
         spec=raw(new.partition_spec), order=raw(new.write_order), location=new.location,
         properties=new.properties or {},
     )  # fmt: skip
-    if new.location:
-        call.check(WRITES, files_of(call.key(new.location)))
     verb = operations.stage if new.stage_create else operations.create
-    return told(call, await verb(call.tables, call.bucket, wanted))
+    return told(call, await verb(call.tables, call.bucket, wanted, allow(call)))
 
 
 async def loaded(call: Call) -> Answer:
@@ -65,8 +64,7 @@ async def exists(call: Call) -> Answer:
 async def committed(call: Call) -> Answer:
     """Change a table."""
     change = change_of(call.identifier("table"), call.said(Commit))
-    check_locations(call, change)
-    (after,) = await operations.commit(call.tables, call.bucket, [change])
+    (after,) = await operations.commit(call.tables, call.bucket, [change], allow(call))
     return told(call, after, has_config=False)
 
 
@@ -77,11 +75,9 @@ async def all_committed(call: Call) -> Answer:
     for each in said.table_changes:
         if each.identifier is None:
             raise Invalid("bad_json", "Each change of a transaction names its table.")
-        change = change_of(each.identifier.identifier(), each)
-        check_entry(call, change.identifier, WRITES)
-        check_locations(call, change)
-        changes.append(change)
-    await operations.commit(call.tables, call.bucket, changes)
+        changes.append(change_of(each.identifier.identifier(), each))
+        check_entry(call, changes[-1].identifier, WRITES)
+    await operations.commit(call.tables, call.bucket, changes, allow(call))
     return nothing()
 
 
@@ -118,7 +114,7 @@ async def registered(call: Call) -> Answer:
     call.check(READS, call.key(url))
     check_entry(call, identifier, WRITES)
     found = await operations.register(
-        call.tables, call.bucket, identifier, url, overwrites=overwrites
+        call.tables, call.bucket, identifier, url, allow(call), overwrites=overwrites
     )
     return told(call, found)
 
@@ -146,15 +142,9 @@ def check_entry(call: Call, identifier: Identifier, action: str) -> None:
     call.check(action, key)
 
 
-def check_locations(call: Call, change: Change) -> None:
-    """Raise where the caller may not write to a location that a change sets."""
-    for each in change.updates:
-        try:
-            update = msgspec.json.decode(each, type=Update)
-        except (msgspec.MsgspecError, RecursionError):
-            raise Invalid("bad_update", "An update is an object with an action.") from None
-        if update.location is not None:
-            call.check(WRITES, files_of(call.key(update.location)))
+def allow(call: Call) -> Callable[[str], None]:
+    """Return what raises where the caller may not write files at a location."""
+    return lambda location: call.check(WRITES, files_of(location))
 
 
 def files_of(location: str) -> str:

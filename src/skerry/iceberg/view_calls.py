@@ -4,9 +4,8 @@ from skerry.iceberg.call import Answer, Call, nothing
 from skerry.iceberg.router import LISTS, READS, WRITES, Operation
 from skerry.iceberg.shapes import Commit, NewView, Registered
 from skerry.iceberg.table_calls import (
+    allow,
     change_of,
-    check_locations,
-    files_of,
     names,
     rename,
     told,
@@ -29,9 +28,9 @@ async def made(call: Call) -> Answer:
         identifier=Identifier(call.namespace, new.name), schema=bytes(new.schema),
         version=bytes(new.view_version), properties=new.properties or {}, location=new.location,
     )  # fmt: skip
-    if new.location:
-        call.check(WRITES, files_of(call.key(new.location)))
-    return told(call, await views.create(call.tables, call.bucket, wanted), has_config=False)
+    return told(
+        call, await views.create(call.tables, call.bucket, wanted, allow(call)), has_config=False
+    )
 
 
 async def loaded(call: Call) -> Answer:
@@ -49,8 +48,9 @@ async def exists(call: Call) -> Answer:
 async def replaced(call: Call) -> Answer:
     """Change a view."""
     change = change_of(call.identifier("view"), call.said(Commit))
-    check_locations(call, change)
-    return told(call, await views.replace(call.tables, call.bucket, change), has_config=False)
+    return told(
+        call, await views.replace(call.tables, call.bucket, change, allow(call)), has_config=False
+    )
 
 
 async def dropped(call: Call) -> Answer:
@@ -70,7 +70,9 @@ async def registered(call: Call) -> Answer:
     said = call.said(Registered)
     identifier = Identifier(call.namespace, said.name)
     call.check(READS, call.key(said.metadata_location))
-    found = await views.register(call.tables, call.bucket, identifier, said.metadata_location)
+    found = await views.register(
+        call.tables, call.bucket, identifier, said.metadata_location, allow(call)
+    )
     return told(call, found, has_config=False)
 
 

@@ -81,7 +81,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             keyring = Keyring(objects, {key.access_key: key}, Sessions(secret, entropy, now_s))
             scrubbed = Scrubbed()
             async with (
-                running(settings.directory, objects) as tables,
+                running(settings.directory, objects, say) as tables,
                 background(objects, scrubbed, say),
             ):
                 service = Service(

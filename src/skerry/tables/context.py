@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from skerry.base import NotBuilt
 from skerry.host.database import Database
@@ -19,6 +19,14 @@ _T = TypeVar("_T")
 _FILE = "catalog.db"
 _LIBRARY = "pyiceberg"
 _RANDOM_BYTES = 16
+
+
+Allow: TypeAlias = Callable[[str], None]
+"""Raises where files may not be written at a location, which is known only in the middle of a verb."""
+
+
+def everywhere(_: str) -> None:
+    """Allow files at every location."""
 
 
 @dataclass(slots=True)

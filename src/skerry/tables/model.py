@@ -24,7 +24,7 @@ ENTRIES_MAX = 100_000
 PROPERTIES_MAX, PROPERTIES_BYTES_MAX = 256, 64 << 10  # of a namespace
 UPDATES_MAX = 2_000  # of a table at once; what each costs grows with their number
 CHANGES_MAX = 100  # tables of one transaction
-METADATA_BYTES_MAX = 32 << 20
+METADATA_BYTES_MAX = 16 << 20  # of about 20,000 snapshots
 PAGE_MAX = 1_000
 
 _SEPARATOR = "\x1f"  # of the levels of a namespace, as in the URLs of the protocol

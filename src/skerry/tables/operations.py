@@ -18,7 +18,7 @@ from skerry.base import Conflict, LimitReached, NotFound, TooLarge
 from skerry.objects import versions
 from skerry.objects.model import Bucket, Version
 from skerry.tables import files, model, namespaces, store
-from skerry.tables.context import Tables
+from skerry.tables.context import Allow, Tables, everywhere
 from skerry.tables.model import (
     CHANGES_MAX,
     ENTRIES_MAX,
@@ -133,7 +133,9 @@ async def load(tables: Tables, bucket: Bucket, identifier: Identifier, kind: Kin
 # -- making --
 
 
-async def stage(tables: Tables, bucket: Bucket, wanted: Definition) -> Loaded:
+async def stage(
+    tables: Tables, bucket: Bucket, wanted: Definition, allow: Allow = everywhere
+) -> Loaded:
     """Return what a new table would be, and keep nothing of it: a commit makes it.
 
     Raises NotFound(no_such_namespace), Conflict(table_exists, view_exists, location_taken),
@@ -141,6 +143,7 @@ async def stage(tables: Tables, bucket: Bucket, wanted: Definition) -> Loaded:
     """
     model.name(wanted.identifier.name)
     location = location_for(bucket, wanted.identifier, wanted.location, tables.random())
+    allow(location)
     tables.database.read(
         lambda connection: check_free(connection, bucket, wanted.identifier, location)
     )
@@ -154,15 +157,23 @@ async def stage(tables: Tables, bucket: Bucket, wanted: Definition) -> Loaded:
     )
 
 
-async def create(tables: Tables, bucket: Bucket, wanted: Definition) -> Loaded:
+async def create(
+    tables: Tables, bucket: Bucket, wanted: Definition, allow: Allow = everywhere
+) -> Loaded:
     """Make a table. Raises as `stage` does, LimitReached(too_many_tables), and as writing does."""
-    staged = await stage(tables, bucket, wanted)
+    staged = await stage(tables, bucket, wanted, allow)
     made = await tables.think(functools.partial(_heard, staged.metadata))
     return await keep_new(tables, bucket, wanted.identifier, "table", made)
 
 
 async def register(
-    tables: Tables, bucket: Bucket, identifier: Identifier, url: str, *, overwrites: bool
+    tables: Tables,
+    bucket: Bucket,
+    identifier: Identifier,
+    url: str,
+    allow: Allow = everywhere,
+    *,
+    overwrites: bool,
 ) -> Loaded:
     """Have a table be what a metadata file in its warehouse says, in the place of another or of none.
 
@@ -174,6 +185,7 @@ async def register(
     data = await files.read_metadata(tables, bucket, key, METADATA_BYTES_MAX)
     made = await tables.think(functools.partial(_heard, data))
     entry = _entry_of(bucket, identifier, "table", made, key)
+    allow(entry.location)
 
     def work(connection: sqlite3.Connection) -> None:
         there = store.entry(connection, bucket.number, identifier)
@@ -235,7 +247,9 @@ def check_free(
 # -- committing --
 
 
-async def commit(tables: Tables, bucket: Bucket, changes: Sequence[Change]) -> list[Loaded]:
+async def commit(
+    tables: Tables, bucket: Bucket, changes: Sequence[Change], allow: Allow = everywhere
+) -> list[Loaded]:
     """Change tables, all of them or none; return them as they are then.
 
     Raises NotFound(no_such_table, no_such_namespace), Conflict(commit_failed, table_exists,
@@ -243,7 +257,7 @@ async def commit(tables: Tables, bucket: Bucket, changes: Sequence[Change]) -> l
     """
     check_changes(changes)
     for _ in range(_ATTEMPTS):
-        staged = [await _stage_change(tables, bucket, change) for change in changes]
+        staged = [await _stage_change(tables, bucket, change, allow) for change in changes]
         moved = [each for each in staged if not each.is_same]
         written = await _write_all(tables, bucket, moved)
         try:
@@ -263,7 +277,7 @@ async def commit(tables: Tables, bucket: Bucket, changes: Sequence[Change]) -> l
     raise Conflict("commit_failed", "Others changed the table all the time. Load it and try again.")
 
 
-async def _stage_change(tables: Tables, bucket: Bucket, change: Change) -> _Staged:
+async def _stage_change(tables: Tables, bucket: Bucket, change: Change, allow: Allow) -> _Staged:
     """Return what a change comes to, by what is there now."""
     identifier = change.identifier
     before = tables.database.read(
@@ -271,6 +285,8 @@ async def _stage_change(tables: Tables, bucket: Bucket, change: Change) -> _Stag
     )
     if before is not None and before.kind != "table":
         raise NotFound("no_such_table", f"{str(identifier)[:200]!r} is a view.")
+    if before is not None:
+        allow(before.location)
     base = await _metadata_of(tables, bucket, before) if before is not None else None
     if base is None:
         model.name(identifier.name)
@@ -283,6 +299,7 @@ async def _stage_change(tables: Tables, bucket: Bucket, change: Change) -> _Stag
         assert before is not None
         return _Staged(before, before, base, is_same=True)
     location = key_of(made.location, bucket.name)
+    allow(location)
     last = before.metadata_key if before is not None else ""
     key = model.new_metadata_key(location, last, tables.random())
     return _Staged(_entry_of(bucket, identifier, "table", made, key), before, made.data)

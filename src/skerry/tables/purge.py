@@ -20,15 +20,17 @@ from skerry.tables.context import Tables
 from skerry.tables.model import METADATA_BYTES_MAX, Purge, is_within
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyiceberg.manifest import ManifestFile
 
 _MANIFEST_BYTES_MAX = 256 << 20
 
 
-async def run(tables: Tables) -> None:
-    """Purge what is written down, and what will be, until cancelled.
+async def run(tables: Tables, say: Callable[[str], None]) -> None:
+    """Purge what is written down, and what will be, until cancelled. say: writes a line.
 
-    What can not be purged now is told on stderr and tried again at the next start.
+    What can not be purged now is told and tried again at the next start.
     """
     last = 0
     while True:
@@ -39,8 +41,7 @@ async def run(tables: Tables) -> None:
             try:
                 await purge(tables, wanted)
             except SkerryError as error:
-                text = f"purging {wanted.location}: {error.code}: {error.message}"
-                print(f"skerry s3: {text}", file=sys.stderr, flush=True)  # noqa: T201
+                say(f"{error.code}: {wanted.location!a} is not purged yet. {error.message}")
             except Exception as error:  # noqa: BLE001 - the last resort: the others are purged
                 traceback.print_exception(error, file=sys.stderr)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from skerry.objects import Objects
@@ -11,13 +11,20 @@ from skerry.tables.context import Tables, open_tables
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, objects: Objects) -> AsyncGenerator[Tables]:
-    """Give the block the catalogue that is kept beside a store. Raises as `open_tables`."""
+async def running(
+    directory: Path, objects: Objects, say: Callable[[str], None]
+) -> AsyncGenerator[Tables]:
+    """Give the block the catalogue that is kept beside a store. say: writes a line for its owner.
+
+    Raises as `open_tables`.
+    """
     tables = await open_tables(directory, objects)
-    purging = asyncio.create_task(purge.run(tables))
     try:
-        yield tables
+        async with asyncio.TaskGroup() as group:
+            purging = group.create_task(purge.run(tables, say))
+            try:
+                yield tables
+            finally:
+                purging.cancel()
     finally:
-        purging.cancel()
-        await asyncio.wait([purging])
         tables.close()

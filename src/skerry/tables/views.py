@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from skerry.base import Conflict, NotFound
 from skerry.objects.model import Bucket
 from skerry.tables import files, model, operations, store
-from skerry.tables.context import Tables
+from skerry.tables.context import Allow, Tables, everywhere
 from skerry.tables.model import METADATA_BYTES_MAX, Entry, Identifier, key_of, url_of
 from skerry.tables.operations import Change, Loaded
 
@@ -34,10 +34,13 @@ class ViewDefinition:
     location: str | None
 
 
-async def create(tables: Tables, bucket: Bucket, wanted: ViewDefinition) -> Loaded:
+async def create(
+    tables: Tables, bucket: Bucket, wanted: ViewDefinition, allow: Allow = everywhere
+) -> Loaded:
     """Make a view. Raises as making a table does."""
     model.name(wanted.identifier.name)
     location = operations.location_for(bucket, wanted.identifier, wanted.location, tables.random())
+    allow(location)
     tables.database.read(
         lambda connection: operations.check_free(connection, bucket, wanted.identifier, location)
     )
@@ -46,13 +49,16 @@ async def create(tables: Tables, bucket: Bucket, wanted: ViewDefinition) -> Load
     return await operations.keep_new(tables, bucket, wanted.identifier, "view", made)
 
 
-async def register(tables: Tables, bucket: Bucket, identifier: Identifier, url: str) -> Loaded:
+async def register(
+    tables: Tables, bucket: Bucket, identifier: Identifier, url: str, allow: Allow = everywhere
+) -> Loaded:
     """Have a new view be what a metadata file in its warehouse says. Raises as for a table."""
     model.name(identifier.name)
     key = key_of(url, bucket.name)
     data = await files.read_metadata(tables, bucket, key, METADATA_BYTES_MAX)
     made = await tables.think(functools.partial(_heard, data))
     location = key_of(made.location, bucket.name)
+    allow(location)
 
     def work(connection: sqlite3.Connection) -> None:
         operations.check_free(connection, bucket, identifier, location)
@@ -62,7 +68,9 @@ async def register(tables: Tables, bucket: Bucket, identifier: Identifier, url: 
     return Loaded(identifier=identifier, location=location, metadata_key=key, metadata=data)
 
 
-async def replace(tables: Tables, bucket: Bucket, change: Change) -> Loaded:
+async def replace(
+    tables: Tables, bucket: Bucket, change: Change, allow: Allow = everywhere
+) -> Loaded:
     """Change a view.
 
     Raises NotFound(no_such_view), Conflict(commit_failed), Invalid(bad_update, bad_location),
@@ -71,9 +79,11 @@ async def replace(tables: Tables, bucket: Bucket, change: Change) -> Loaded:
     operations.check_changes([change])
     for _ in range(_ATTEMPTS):
         before = operations.find(tables, bucket, change.identifier, "view")
+        allow(before.location)
         base = await files.read_metadata(tables, bucket, before.metadata_key, METADATA_BYTES_MAX)
         made = await tables.think(functools.partial(_changed, bucket, base, change))
         location = key_of(made.location, bucket.name)
+        allow(location)
         key = model.new_metadata_key(location, before.metadata_key, tables.random())
         entry = _entry(bucket, change.identifier, made, key)
         version = await files.write(tables, bucket, key, made.data)
