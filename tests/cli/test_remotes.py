@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from skerry.cli import main
+from skerry.remotes.b2_shelf import B2
 from skerry.remotes.model import Remote
 from skerry.remotes.s3 import connect
 from tests.remotes.place import SECRET, Shore, shore
+from tests.remotes.wards import b2_ward
 
 
 class Line:
@@ -172,6 +174,26 @@ def test_a_clean_tells_what_it_saves_and_then_deletes(line: Line) -> None:
     line.ok("clean", ":bkt", "--yes")
     assert "nothing to delete" in line.err
     assert line.store.get("a") == b"y"
+
+
+def test_a_bucket_of_b2_is_cleaned_by_its_own_api(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward = b2_ward()
+    for data in (b"1", b"2"):
+        ward.put("a", data)
+
+    def simulated(_: Remote) -> B2:
+        return ward.api
+
+    monkeypatch.setattr("skerry.cli.clean.connect_b2", simulated)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret\n"))
+    line.ok("remote", "add", "b2", "--b2", "--access-key", "k", "--secret-from-stdin")
+
+    (told,) = line.json("clean", "b2", "--yes")
+    assert (told["bucket"], told["deleted"]["versions"]) == ("bkt", 1)
+    assert line("object", "ls", "b2:bkt")[0] == 1
+    assert "only `skerry clean`" in line.err
 
 
 def test_numbers_that_are_none_are_refused(line: Line) -> None:
