@@ -115,6 +115,14 @@ def test_trees_are_copied_listed_synced_and_deleted(line: Line, tmp_path: Path) 
     assert line.store.keys() == []
 
 
+def test_a_copy_into_itself_is_refused(line: Line) -> None:
+    line.store.bucket()
+    for source, target in ((":bkt/a", ":bkt/a/b"), (":bkt/a/b/", ":bkt/a"), (":bkt", ":bkt/x")):
+        assert line("object", "sync", source, target)[0] == 2
+        assert line("object", "cp", "-r", source, target)[0] == 2
+    line.ok("object", "sync", ":bkt/a", ":bkt/ab")
+
+
 def test_nobody_is_asked_where_nobody_is(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     line.store.bucket()
     line.store.put("a/b")
