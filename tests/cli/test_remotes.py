@@ -79,6 +79,20 @@ def test_documents_are_sent_and_told_as_they_are(line: Line, tmp_path: Path) -> 
     assert "no XML" in line.err
 
 
+def test_a_bucket_holds_no_more_than_its_quota(line: Line, tmp_path: Path) -> None:
+    line.store.bucket()
+    (tmp_path / "a").write_bytes(bytes(2000))
+    assert line.json("bucket", "quota", "bkt") == {}
+    line.ok("bucket", "quota", "bkt", "--bytes", "1K", "--objects", "3")
+
+    assert line.json("bucket", "quota", "bkt")["Bytes"] == 1024
+    assert line("object", "cp", "a", ":bkt")[0] == 1
+    assert "quota" in line.err
+    line.ok("bucket", "quota", "bkt", "--delete")
+    line.ok("object", "cp", "a", ":bkt")
+    assert line("bucket", "quota", "bkt", "--delete", "--bytes", "1K")[0] == 2
+
+
 def test_one_file_goes_there_and_back(line: Line, tmp_path: Path) -> None:
     line.store.bucket()
     (tmp_path / "a.txt").write_text("hello")
