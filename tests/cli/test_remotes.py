@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from skerry.cli import main
+from skerry.remotes.b2_shelf import B2
 from skerry.remotes.model import Remote
 from skerry.remotes.s3 import connect
 from tests.remotes.place import SECRET, Shore, shore
+from tests.remotes.wards import b2_ward
 
 
 class Line:
@@ -77,6 +79,20 @@ def test_documents_are_sent_and_told_as_they_are(line: Line, tmp_path: Path) -> 
     assert "no XML" in line.err
 
 
+def test_a_bucket_holds_no_more_than_its_quota(line: Line, tmp_path: Path) -> None:
+    line.store.bucket()
+    (tmp_path / "a").write_bytes(bytes(2000))
+    assert line.json("bucket", "quota", "bkt") == {}
+    line.ok("bucket", "quota", "bkt", "--bytes", "1K", "--objects", "3")
+
+    assert line.json("bucket", "quota", "bkt")["Bytes"] == 1024
+    assert line("object", "cp", "a", ":bkt")[0] == 1
+    assert "quota" in line.err
+    line.ok("bucket", "quota", "bkt", "--delete")
+    line.ok("object", "cp", "a", ":bkt")
+    assert line("bucket", "quota", "bkt", "--delete", "--bytes", "1K")[0] == 2
+
+
 def test_one_file_goes_there_and_back(line: Line, tmp_path: Path) -> None:
     line.store.bucket()
     (tmp_path / "a.txt").write_text("hello")
@@ -111,6 +127,14 @@ def test_trees_are_copied_listed_synced_and_deleted(line: Line, tmp_path: Path) 
     assert line.store.keys() == ["x/d/b"]
     line.ok("object", "rm", "-r", "--yes", "bkt/x")
     assert line.store.keys() == []
+
+
+def test_a_copy_into_itself_is_refused(line: Line) -> None:
+    line.store.bucket()
+    for source, target in ((":bkt/a", ":bkt/a/b"), (":bkt/a/b/", ":bkt/a"), (":bkt", ":bkt/x")):
+        assert line("object", "sync", source, target)[0] == 2
+        assert line("object", "cp", "-r", source, target)[0] == 2
+    line.ok("object", "sync", ":bkt/a", ":bkt/ab")
 
 
 def test_nobody_is_asked_where_nobody_is(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +196,26 @@ def test_a_clean_tells_what_it_saves_and_then_deletes(line: Line) -> None:
     line.ok("clean", ":bkt", "--yes")
     assert "nothing to delete" in line.err
     assert line.store.get("a") == b"y"
+
+
+def test_a_bucket_of_b2_is_cleaned_by_its_own_api(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward = b2_ward()
+    for data in (b"1", b"2"):
+        ward.put("a", data)
+
+    def simulated(_: Remote) -> B2:
+        return ward.api
+
+    monkeypatch.setattr("skerry.cli.clean.connect_b2", simulated)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret\n"))
+    line.ok("remote", "add", "b2", "--b2", "--access-key", "k", "--secret-from-stdin")
+
+    (told,) = line.json("clean", "b2", "--yes")
+    assert (told["bucket"], told["deleted"]["versions"]) == ("bkt", 1)
+    assert line("object", "ls", "b2:bkt")[0] == 1
+    assert "only `skerry clean`" in line.err
 
 
 def test_numbers_that_are_none_are_refused(line: Line) -> None:

@@ -194,6 +194,26 @@ def test_one_object_gets_the_name_of_its_file(site: Shore, tmp_path: Path) -> No
     assert not (tmp_path / "x").exists()
 
 
+def test_a_device_is_not_replaced_by_a_file(site: Shore, tmp_path: Path) -> None:
+    site.put("pipe")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    for name in ("pipe", "link"):
+        with pytest.raises(FileExistsError):
+            copy_one(
+                Place("", "bkt", "pipe"), File(str(tmp_path / name)), lambda _: site.client,
+                lambda _: None,
+            )  # fmt: skip
+    with opened_tree(str(tmp_path), makes=False) as tree:
+        done = carry_out(
+            prefix(site), tree, plan(prefix(site).items(), [], newer_or_other_size, deletes=False),
+            lambda _: None,
+        )  # fmt: skip
+
+    assert (done.files, len(done.skipped)) == (0, 1)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_objects_go_from_store_to_store(site: Shore, tmp_path: Path) -> None:
     site.client.put_object(Bucket="bkt", Key="a", Body=BIG, ContentType="x/y", Metadata={"m": "v"})
     site.bucket("other")

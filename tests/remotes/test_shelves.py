@@ -1,82 +1,20 @@
 """The contract of a shelf, on our own store by S3 and on B2's own simulator by B2's API."""
 
 import asyncio
-import hashlib
-import io
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
-from b2sdk.v3 import B2Api, B2HttpApiConfig, InMemoryAccountInfo, RawSimulator
 
 from skerry.base import NotFound
-from skerry.remotes.b2_shelf import B2Shelf
 from skerry.remotes.clean_plan import Rules, Version
 from skerry.remotes.cleaning import Amount, Clean, Pace
 from skerry.remotes.s3_shelf import S3Shelf
 from skerry.remotes.shelf import Shelf
 from skerry.testing.clock import HandClock
-from tests.remotes.place import Shore, shore
-
-
-class Ward(Protocol):
-    """A bucket with versions, and ways to put things in it."""
-
-    def shelf(self, bucket: str = "bkt") -> Shelf: ...
-    def put(self, key: str, data: bytes) -> None: ...
-    def hide(self, key: str) -> None: ...
-    def begin(self, key: str) -> None: ...
-    def read(self, key: str) -> bytes: ...
-
-
-@dataclass
-class S3Ward:
-    shore: Shore
-
-    def shelf(self, bucket: str = "bkt") -> Shelf:
-        return S3Shelf(self.shore.client, bucket)
-
-    def put(self, key: str, data: bytes) -> None:
-        self.shore.put(key, data)
-
-    def hide(self, key: str) -> None:
-        self.shore.client.delete_object(Bucket="bkt", Key=key)
-
-    def begin(self, key: str) -> None:
-        client = self.shore.client
-        named = {"Bucket": "bkt", "Key": key}
-        named["UploadId"] = client.create_multipart_upload(**named)["UploadId"]
-        client.upload_part(**named, PartNumber=1, Body=b"12345")
-
-    def read(self, key: str) -> bytes:
-        return self.shore.get(key)
-
-
-@dataclass
-class B2Ward:
-    api: Any
-    bucket: Any
-
-    def shelf(self, bucket: str = "bkt") -> Shelf:
-        return B2Shelf(self.api, bucket)
-
-    def put(self, key: str, data: bytes) -> None:
-        self.bucket.upload_bytes(data, key)
-
-    def hide(self, key: str) -> None:
-        self.bucket.hide_file(key)
-
-    def begin(self, key: str) -> None:
-        large = self.api.services.large_file.start_large_file(self.bucket.id_, key, "a/b", {})
-        digest = hashlib.sha1(b"12345").hexdigest()
-        self.api.session.upload_part(large.file_id, 1, 5, digest, io.BytesIO(b"12345"))
-
-    def read(self, key: str) -> bytes:
-        into = io.BytesIO()
-        self.bucket.download_file_by_name(key).save(into)
-        return into.getvalue()
+from tests.remotes.place import shore
+from tests.remotes.wards import S3Ward, Ward, b2_ward
 
 
 @pytest.fixture(params=["s3", "b2"])
@@ -87,12 +25,6 @@ def ward(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ward]:
             yield S3Ward(made)
     else:
         yield b2_ward()
-
-
-def b2_ward() -> B2Ward:
-    api: Any = B2Api(InMemoryAccountInfo(), api_config=B2HttpApiConfig(_raw_api_class=RawSimulator))
-    api.authorize_account(*api.session.raw_api.create_account(), "production")
-    return B2Ward(api, api.create_bucket("bkt", "allPrivate"))
 
 
 def cleaned(shelf: Shelf, prefix: str = "") -> tuple[Amount, Amount]:
@@ -195,3 +127,53 @@ def test_what_came_after_the_listing_is_left_alone(ward: Ward) -> None:
 def test_a_bucket_that_is_not_there_is_not_found(ward: Ward) -> None:
     with pytest.raises(NotFound):
         ward.shelf("nix")
+
+
+def test_what_is_locked_is_told_and_its_marker_stays(tmp_path: Path) -> None:
+    with shore(tmp_path) as store:
+        store.client.create_bucket(Bucket="bkt", ObjectLockEnabledForBucket=True)
+        for key in ("locked", "other"):
+            version = store.put(key)
+            store.client.delete_object(Bucket="bkt", Key=key)
+            if key == "locked":
+                store.client.put_object_legal_hold(
+                    Bucket="bkt", Key=key, VersionId=version, LegalHold={"Status": "ON"}
+                )
+
+        _, gone = cleaned(S3Shelf(store.client, "bkt"))
+
+        assert (gone.versions, gone.markers, gone.refused) == (1, 1, 1)
+        assert gone.reasons[0].startswith("locked")
+        assert [v.is_marker for v in left(S3Shelf(store.client, "bkt"))] == [True, False]
+
+
+def test_versions_without_an_id_stay_while_versioning_is_off(tmp_path: Path) -> None:
+    with shore(tmp_path) as store:
+        store.bucket()
+        store.put("a")
+        for status in ("Enabled", "Suspended"):
+            store.client.put_bucket_versioning(
+                Bucket="bkt", VersioningConfiguration={"Status": status}
+            )
+            if status == "Enabled":
+                store.put("a", b"new")
+        assert cleaned(S3Shelf(store.client, "bkt"))[1].is_nothing
+        store.client.put_bucket_versioning(
+            Bucket="bkt", VersioningConfiguration={"Status": "Enabled"}
+        )
+
+        assert cleaned(S3Shelf(store.client, "bkt"))[1].versions == 1
+        assert store.get("a") == b"new"
+
+
+def test_no_more_requests_are_made_than_were_asked_for() -> None:
+    clock = HandClock(0)
+    pace = Pace(clock, 5)
+
+    async def run() -> None:
+        for _ in range(11):
+            await pace.turn()
+
+    asyncio.run(run())
+
+    assert clock.now_ns() == 2 * 10**9

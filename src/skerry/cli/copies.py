@@ -70,6 +70,17 @@ def _print_steps(steps: Iterator[Step], *, as_json: bool) -> int:
     return 0
 
 
+def _check_apart(source: Place | File, target: Place | File) -> None:
+    """Refuse ends of which one lies in the other: a copy would find what it has just written."""
+    match source, target:
+        case Place(), Place() if (source.remote, source.bucket) == (target.remote, target.bucket):
+            one, other = (f"{each.key.strip('/')}/".lstrip("/") for each in (source, target))
+            if one.startswith(other) or other.startswith(one):
+                raise WrongUsage("bad_address", f"{source} and {target} lie in each other.")
+        case _:
+            pass
+
+
 def _check(source: Place | File, target: Place | File) -> None:
     if isinstance(source, File) and isinstance(target, File):
         raise WrongUsage(
@@ -83,6 +94,7 @@ def _check(source: Place | File, target: Place | File) -> None:
 def _ends(
     options: argparse.Namespace, source: Place | File, target: Place | File, *, makes: bool
 ) -> Generator[tuple[End, End]]:
+    _check_apart(source, target)
     client_of = clients(options)
     with contextlib.ExitStack() as opened:
 

@@ -32,6 +32,10 @@ def declare_remote(parser: Parser) -> None:
     add.argument(
         "--virtual-hosts", action="store_true", help="buckets are in the host name, not in the path"
     )
+    add.argument(
+        "--no-checksums", action="store_true",
+        help="send no more checksums than must be, for stores that refuse them",
+    )  # fmt: skip
     add.argument("--replace", action="store_true", help="in place of the one of that name")
     parser.command("list", "List stores that were added", _list)
     remove = parser.command("remove", "Forget stores; nothing in them changes", _remove)
@@ -49,6 +53,7 @@ def _add(options: argparse.Namespace) -> int:
         access_key=options.access_key,
         secret=_secret(options) if options.access_key else "",
         is_virtual_hosted=options.virtual_hosts,
+        has_checksums=not options.no_checksums,
     )
     Registry(config.remotes_file()).add(name, made, replaces=options.replace)
     if not options.json:

@@ -163,12 +163,13 @@ def _fetch(client: S3, source: Place, target: File, count: Count) -> None:
         if unfit_key(name):
             raise Invalid("bad_address", f"{source} ends in no name. Name the file.")
         path = os.path.join(path, name)
-    parent, name = os.path.split(path)
+    # A link is followed: its owner named it. What it leads to may be a device, which stays.
+    parent, name = os.path.split(os.path.realpath(path))
     item = Item(
         source.key, int(found["ContentLength"]), moment_ns(found["LastModified"]), found["ETag"]
     )
     with contextlib.ExitStack() as opened:
-        directory = os.open(parent or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         opened.callback(os.close, directory)
         part = f".skerry-{os.getpid()}-1.part"
         with Transfers(client, count) as transfers:

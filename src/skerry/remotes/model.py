@@ -27,6 +27,7 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     """A store somewhere. kind: what it speaks. access_key: empty to ask as nobody.
 
     endpoint: a URL; empty for Backblaze's own. session_token: of temporary keys.
+    has_checksums: False for a store that takes none but those of its oldest calls.
     """
 
     kind: Literal["s3", "b2"] = "s3"
@@ -36,6 +37,7 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     secret: str = ""
     session_token: str = ""
     is_virtual_hosted: bool = False
+    has_checksums: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ def _client(remote: Remote, service: str) -> S3:
     for variable in ("profile", "config_file", "credentials_file"):
         session.set_config_variable(variable, "/dev/null" if variable != "profile" else None)
     is_here = urlsplit(remote.endpoint).hostname in _LOOPBACK
-    how = {
+    how: dict[str, Any] = {
         "signature_version": ("s3v4" if service == "s3" else "v4")
         if remote.access_key
         else UNSIGNED,
@@ -81,7 +81,10 @@ def _client(remote: Remote, service: str) -> S3:
         "proxies": {} if is_here else None,
         "ignore_configured_endpoint_urls": True,
     }
-    return session.create_client(
+    if not remote.has_checksums:
+        how["request_checksum_calculation"] = "when_required"
+        how["response_checksum_validation"] = "when_required"
+    made: S3 = session.create_client(
         service,
         region_name=remote.region,
         endpoint_url=remote.endpoint or None,
@@ -90,6 +93,17 @@ def _client(remote: Remote, service: str) -> S3:
         aws_session_token=remote.session_token or None,
         config=Config(**how),
     )
+    made.meta.events.register("before-call.s3.DeleteObjects", _add_digest)
+    return made
+
+
+def _add_digest(params: Mapping[str, Any], **_: object) -> None:
+    """Send the MD5 that stores wanted of this call before AWS took other checksums as well."""
+    params["headers"]["Content-MD5"] = _md5(params["body"])
+
+
+def _md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 @contextmanager
@@ -175,8 +189,7 @@ def document(client: S3, method: str, bucket: str, name: str, body: bytes | None
 
     headers = {"x-amz-content-sha256": hashlib.sha256(body or b"").hexdigest()}
     if body is not None:
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
-        headers["Content-MD5"] = base64.b64encode(digest).decode()
+        headers["Content-MD5"] = _md5(body)
     config, endpoint = client.meta.config, client.meta.endpoint_url
     url = f"{endpoint}/{quote(bucket)}?{name}"
     if config.s3["addressing_style"] == "virtual":

@@ -207,7 +207,7 @@ class Transfers:
             self._flights.clear()
 
 
-IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT)
+IN_THE_WAY = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOENT, errno.EEXIST)
 """Errors that say that something else stands where one file should be."""
 
 

@@ -6,6 +6,7 @@ its name only when it is whole.
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Generator, Iterator
@@ -145,8 +146,9 @@ def written(
 ) -> Generator[BinaryIO]:
     """Give a file called part, which becomes name when all was written; else it goes.
 
-    Raises OSError.
+    Raises OSError; EISDIR or EEXIST if name is taken by what is neither a file nor a link.
     """
+    _check_replaceable(directory, name)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(part, flags, 0o666, dir_fd=directory)
     try:
@@ -160,6 +162,18 @@ def written(
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part, dir_fd=directory)
         raise
+
+
+def _check_replaceable(directory: int, name: str) -> None:
+    """Refuse to put a file in the place of a device or a pipe: /dev/null would be gone."""
+    try:
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
+        raise FileExistsError(errno.EEXIST, "It is no file, and stays", name)
 
 
 def _unfit(name: str, mode: int) -> str | None:
