@@ -13,7 +13,7 @@ from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
 from skerry.s3 import metrics, query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
-from skerry.s3.call import Call, header_of, http_date, is_header
+from skerry.s3.call import Call, expect_owner, header_of, http_date, is_header
 from skerry.s3.connection import Request, Response
 from skerry.s3.cors_calls import preflight, shared
 from skerry.s3.errors import error_body, error_headers, told
@@ -113,7 +113,6 @@ class Service:
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
         request.operation = operation.name
-        _check_owner(self.objects, bucket, request.headers.get("x-amz-expected-bucket-owner"))
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
             identity=identity, claim=claim, secret=secret, region=self.region,
@@ -121,6 +120,7 @@ class Service:
         )  # fmt: skip
         if not operation.checks_itself:
             authorize(call, operation.allowed_by)
+        expect_owner(call, bucket, "x-amz-expected-bucket-owner")
         assert operation.handler is not None, "the router finds none without"
         try:
             return await operation.handler(call)
@@ -218,14 +218,6 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
 def _date(now_s: int) -> str:
     """Return the moment of an answer, by which clients find out that their own clock is wrong."""
     return http_date(now_s * 10**9)
-
-
-def _check_owner(objects: Objects, bucket: str, expected: str | None) -> None:
-    """Raise Denied(access_denied) where a bucket is not of whom the request expects."""
-    if expected is None or not bucket or not buckets.is_there(objects, bucket):
-        return
-    if buckets.find(objects, bucket).owner != expected:
-        raise Denied("access_denied", "The bucket has another owner than you expect.")
 
 
 def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
