@@ -17,8 +17,8 @@ from skerry.objects import Objects, buckets, compaction, quotas, schema, store, 
 from skerry.objects.model import Part, Piece, Upload, Version
 from skerry.objects.quotas import Quota
 from skerry.objects.records import Record, crc_of, say
+from skerry.objects.rows import Applied, Changes, Place
 from skerry.objects.rules import SETTING, Rule, say_rules
-from skerry.objects.store import Applied, Changes, Place
 from skerry.objects.usage import Usage
 from skerry.objects.versions import Told
 from tests.objects.place import Ground, put

@@ -7,6 +7,6 @@ records tell.
 """
 
 from skerry.objects.context import Objects, open_objects
-from skerry.objects.store import Row
+from skerry.objects.rows import Row
 
 __all__ = ["Objects", "Row", "open_objects"]

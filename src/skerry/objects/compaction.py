@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from skerry.objects.context import Objects
     from skerry.objects.records import Framed
-    from skerry.objects.store import Place
+    from skerry.objects.rows import Place
     from skerry.objects.writer import Transaction
 
 _BATCH_BYTES = 1 << 20  # others who write wait for so much

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -15,7 +15,7 @@ from skerry.objects.files import Files
 from skerry.objects.log import read_from
 from skerry.objects.model import Key, Piece, User
 from skerry.objects.records import Buffer
-from skerry.objects.store import Applied, Changes, Place, Row
+from skerry.objects.rows import Applied, Changes, Place, Row
 from skerry.objects.writer import SEGMENT_BYTES, Transaction, Writer
 
 _T = TypeVar("_T")
@@ -38,7 +38,8 @@ class Objects:
     """The context of every verb. reader: for the event loop's thread alone; its uses are short.
 
     holders: access keys that were looked for and found; emptied when any of them changes. ruled: set
-    when the rules of a bucket have changed.
+    when the rules of a bucket have changed; noticed: when somebody is to be told of something.
+    targets: whom notices may be told.
     """
 
     disk: Disk
@@ -50,6 +51,8 @@ class Objects:
     files: Files
     holders: dict[str, Holder] = field(default_factory=dict[str, Holder])
     ruled: asyncio.Event = field(default_factory=asyncio.Event)
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
+    targets: Collection[str] = ()
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]
@@ -104,23 +107,28 @@ def open_objects(
     """
     writing = connect()
     try:
-        catch_up(disk, writing)
+        catch_up(disk, writing, clock.now_ns())
         # Before anybody writes: what is kept from now on is named by the index only a moment later.
         orphans = [file for file in disk.files() if not store.has_file(writing, file)]
         threads = ThreadPoolExecutor(4, "object-disk")
         files, loop = Files(disk, threads), asyncio.get_running_loop()
         files.free(orphans)
-        writer = Writer(
-            disk, writing, clock.now_ns,
-            lambda freed: loop.call_soon_threadsafe(files.free, freed) and None, segment_bytes,
-        )  # fmt: skip
+        noticed = asyncio.Event()
+
+        def committed(changes: Changes) -> None:
+            if changes.freed:
+                loop.call_soon_threadsafe(files.free, changes.freed)
+            if changes.has_notices:
+                loop.call_soon_threadsafe(noticed.set)
+
+        writer = Writer(disk, writing, clock.now_ns, committed, segment_bytes)
     except BaseException:
         writing.close()
         raise
-    return Objects(disk, writer, connect(), clock, entropy, threads, files)
+    return Objects(disk, writer, connect(), clock, entropy, threads, files, noticed=noticed)
 
 
-def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
+def catch_up(disk: Disk, connection: sqlite3.Connection, now_ns: int) -> None:
     """Have the index say what the log says, and the log end with its last whole record."""
     segments.lay_out(connection)
     end, serial = segments.place(connection)
@@ -132,10 +140,11 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
         raise Failed("log_broken", f"Segment {end.segment} of the log is not there.")
     count = 0
     connection.execute("BEGIN IMMEDIATE")
-    changes = Changes()
+    tells = serial > 0  # what an index that is new learns has happened long ago
+    changes = Changes(sequence=segments.sequence(connection), tells=tells)
     for place, framed in read_from(disk, end, serial):
         applied = Applied(place, framed.record, framed.said, framed.data_size)
-        index.apply(connection, changes, applied)
+        index.apply(connection, changes, applied, now_ns)
         end, serial, count = (
             Place(place.segment, place.offset + framed.size),
             framed.serial,
@@ -143,7 +152,7 @@ def catch_up(disk: Disk, connection: sqlite3.Connection) -> None:
         )
         if count % _REPLAY_BATCH == 0:
             _commit(connection, changes, end, serial)
-            changes = Changes()
+            changes = Changes(sequence=changes.sequence, tells=tells)
             connection.execute("BEGIN IMMEDIATE")
     end = Place(there[-1], 0) if there and there[-1] > end.segment else end
     _commit(connection, changes, end, serial)

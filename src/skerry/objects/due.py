@@ -12,8 +12,8 @@ from typing import NamedTuple
 from skerry.objects import rules, store
 from skerry.objects.model import Bucket, Upload, Version
 from skerry.objects.records import BucketGone, VersionGone
+from skerry.objects.rows import Applied, Changes
 from skerry.objects.rules import Rule
-from skerry.objects.store import Applied, Changes
 
 _AT_ONCE_NS = 0
 
@@ -42,6 +42,7 @@ def note(connection: sqlite3.Connection, changes: Changes, applied: Applied) -> 
         case Bucket() as bucket:
             _note_rules(connection, bucket)
             changes.rules.pop(bucket.number, None)
+            changes.subscriptions.pop(bucket.number, None)
         case BucketGone() as gone:
             connection.execute("DELETE FROM ruled WHERE bucket = ?", (gone.number,))
         case _:

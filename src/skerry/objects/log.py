@@ -12,7 +12,7 @@ from skerry.objects.records import (
     head_sizes,
     read,
 )
-from skerry.objects.store import Place
+from skerry.objects.rows import Place
 
 _READ_BYTES = 4 << 20
 

@@ -88,6 +88,7 @@ class Version(Struct, frozen=True, kw_only=True, omit_defaults=True):
     piece: where its bytes lie; None for a delete marker and for those that were uploaded in parts,
     which lie with those. part_sizes: of each, in their order. headers: what is said again with
     the bytes, such as cache-control; metadata: the user's own. sealed: how the bytes are encrypted.
+    made_by: `copy` or `post`, empty for a put.
     """
 
     bucket: int
@@ -108,6 +109,7 @@ class Version(Struct, frozen=True, kw_only=True, omit_defaults=True):
     checksum: Checksum | None = None
     lock: Lock | None = None
     sealed: bytes = b""
+    made_by: str = ""
 
 
 class Upload(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from skerry.objects.context import Objects
     from skerry.objects.model import Bucket, Upload
-    from skerry.objects.store import Changes
+    from skerry.objects.rows import Changes
 
 SETTING = "quota"
 """The setting of a bucket with its quota."""

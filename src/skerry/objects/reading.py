@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from skerry.objects.context import Objects
     from skerry.objects.model import Piece
     from skerry.objects.records import Buffer
-    from skerry.objects.store import Row
+    from skerry.objects.rows import Row
 
 
 async def open_range(

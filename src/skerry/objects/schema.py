@@ -2,7 +2,7 @@
 
 from skerry.objects import key_store
 
-SCHEMA_NUMBER = 5  # to be counted up with each change of what follows, or of what fills it
+SCHEMA_NUMBER = 6  # to be counted up with each change of what follows, or of what fills it
 _SCHEMA = """
 CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
   sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
@@ -14,6 +14,9 @@ CREATE TABLE ruled (bucket INTEGER PRIMARY KEY, rules BLOB NOT NULL, from_key BL
 CREATE TABLE due (bucket INTEGER NOT NULL, key BLOB NOT NULL, upload_id TEXT NOT NULL,
   at_ns INTEGER NOT NULL, PRIMARY KEY (bucket, key, upload_id)) WITHOUT ROWID;
 CREATE INDEX due_at ON due (at_ns);
+CREATE TABLE outbox (number INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL,
+  said BLOB NOT NULL);
+CREATE INDEX outbox_of ON outbox (target, number);
 CREATE TABLE scrubbing (begun_at_ns INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
   version_id TEXT NOT NULL);
 INSERT INTO scrubbing VALUES (0, '', '', '');

@@ -17,7 +17,7 @@ from skerry.objects.records import (
     UserGone,
     VersionGone,
 )
-from skerry.objects.store import Place
+from skerry.objects.rows import Place
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
@@ -28,7 +28,8 @@ def lay_out(connection: sqlite3.Connection) -> None:
 
 def forget_all(connection: sqlite3.Connection) -> None:
     """Have the index know nothing, as before it read the log."""
-    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    names = connection.execute(query).fetchall()
     number = f"PRAGMA user_version = {schema.SCHEMA_NUMBER};"
     drops = "".join(f"DROP TABLE {name};" for (name,) in names)
     connection.executescript(f"BEGIN; {drops} {schema.SCHEMA} {number} COMMIT;")
@@ -40,6 +41,11 @@ def place(connection: sqlite3.Connection) -> tuple[Place, int]:
         "SELECT segment, offset, serial FROM place"
     ).fetchone()
     return Place(segment, offset), serial
+
+
+def sequence(connection: sqlite3.Connection) -> int:
+    """Return the highest place in the order of writes that was given out."""
+    return connection.execute("SELECT sequence FROM place").fetchone()[0]
 
 
 def dead_bytes(connection: sqlite3.Connection) -> int:

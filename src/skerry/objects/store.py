@@ -6,11 +6,9 @@ read again after a crash. Rows keep what a record says and where it lies. SQL li
 """
 
 import sqlite3
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from skerry.objects import key_store
 from skerry.objects.model import (
@@ -24,87 +22,18 @@ from skerry.objects.model import (
     sequence_of,
 )
 from skerry.objects.records import (
-    HEAD_BYTES,
     BucketGone,
     Counters,
     KeyGone,
-    Record,
     UploadGone,
     UserGone,
     VersionGone,
     framed_size,
     hear,
 )
-from skerry.objects.rules import Rule
+from skerry.objects.rows import Applied, Changes, Place, Row
 
 _FIRST = -(1 << 63)  # below the rank of every former version
-
-
-class Place(NamedTuple):
-    """Where a record lies: in which segment, and at which byte of it."""
-
-    segment: int
-    offset: int
-
-
-class Row(NamedTuple):
-    """What the index has of a version or part: where its record lies and what that says."""
-
-    place: Place
-    said: bytes
-    data_size: int
-
-    @property
-    def data_offset(self) -> int:
-        """Where the record's data begins in its segment."""
-        return self.place.offset + HEAD_BYTES + len(self.said)
-
-    @property
-    def version(self) -> Version:
-        """The version that is told."""
-        return hear(self.said, Version)
-
-    @property
-    def part(self) -> Part:
-        """The part that is told."""
-        return hear(self.said, Part)
-
-
-class Applied(NamedTuple):
-    """A record that lies in the log."""
-
-    place: Place
-    record: Record
-    said: bytes
-    data_size: int
-
-
-@dataclass(slots=True)
-class Changes:
-    """What follows from records beside rows, summed up for a whole transaction.
-
-    dead: bytes of records that count no more, by segment. freed: files that nothing names any more.
-    part_bytes: of uploads under way. sequence, bucket: the highest numbers that were given out.
-    rules: in force, by bucket, once they were asked for.
-    """
-
-    dead: Counter[int] = field(default_factory=Counter[int])
-    objects: Counter[int] = field(default_factory=Counter[int])
-    bytes: Counter[int] = field(default_factory=Counter[int])
-    part_bytes: Counter[int] = field(default_factory=Counter[int])
-    freed: list[str] = field(default_factory=list[str])
-    sequence: int = 0
-    bucket: int = 0
-    rules: dict[int, Sequence[Rule]] = field(default_factory=dict[int, "Sequence[Rule]"])
-
-    def died(self, row: Row) -> None:
-        """Count a record that counts no more."""
-        self.dead[row.place.segment] += framed_size(len(row.said), row.data_size)
-
-    def forget(self, bucket: int) -> None:
-        """Have nothing to write of a bucket that is gone."""
-        for each in (self.objects, self.bytes, self.part_bytes):
-            each.pop(bucket, None)
 
 
 def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) -> None:

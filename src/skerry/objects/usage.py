@@ -11,7 +11,7 @@ from skerry.objects import store
 if TYPE_CHECKING:
     import sqlite3
 
-    from skerry.objects.store import Changes
+    from skerry.objects.rows import Changes
 
 
 class Usage(Struct, frozen=True):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from skerry.objects.context import Objects
     from skerry.objects.records import Buffer
-    from skerry.objects.store import Row
+    from skerry.objects.rows import Row
     from skerry.objects.writer import Transaction
 
 RANDOM_BYTES = 8
@@ -57,6 +57,7 @@ class Told:
     tags: dict[str, str] = field(default_factory=dict[str, str])
     storage_class: str = ""
     lock: Lock | None = None
+    made_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +160,7 @@ def new_version(
         piece=content.piece, checksum=content.checksum, sealed=content.sealed,
         headers=told.headers, metadata=told.metadata, tags=told.tags,
         storage_class=told.storage_class,
-        lock=locks.with_default(bucket, told.lock, made.now_ns),
+        lock=locks.with_default(bucket, told.lock, made.now_ns), made_by=told.made_by,
     )  # fmt: skip
 
 

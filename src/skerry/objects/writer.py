@@ -24,7 +24,7 @@ from skerry.objects.blocks import checked
 from skerry.objects.disk import Disk
 from skerry.objects.model import Piece
 from skerry.objects.records import Buffer, Record, frame, say
-from skerry.objects.store import Applied, Changes, Place, Row
+from skerry.objects.rows import Applied, Changes, Place, Row
 
 _T = TypeVar("_T")
 SEGMENT_BYTES = 256 << 20
@@ -77,7 +77,8 @@ class Transaction:
         data_size = sum(map(len, data))
         if data:
             self._data[place] = data
-        index.apply(self.connection, self.changes, Applied(place, record, said, data_size))
+        applied = Applied(place, record, said, data_size)
+        index.apply(self.connection, self.changes, applied, self.now_ns)
 
     def data_of(self, row: Row, piece: Piece) -> Sequence[Buffer]:
         """Return the bytes of a piece that lies in the log, which may be on its way there only now.
@@ -108,17 +109,18 @@ class Writer:
         disk: Disk,
         connection: sqlite3.Connection,
         now_ns: Callable[[], int],
-        freed: Callable[[Sequence[str]], None],
+        committed: Callable[[Changes], None],
         segment_bytes: int = SEGMENT_BYTES,
     ) -> None:
-        """Begin. freed: told of files that nothing names any more, in the writer's thread.
+        """Begin.
 
+        committed: told of files that nothing names any more, and of notices, in the writer's thread.
         segment_bytes: how long a segment of the log grows before the next one begins.
         """
         self._disk = disk
         self._connection = connection
         self._now_ns = now_ns
-        self._freed = freed
+        self._committed = committed
         self.segment_bytes = segment_bytes
         self._asked: queue.SimpleQueue[_Asked[Any] | None] = queue.SimpleQueue()
         self._checkpointed = 0
@@ -220,8 +222,8 @@ class Writer:
             if connection.in_transaction:  # SQLite takes some back by itself
                 connection.execute("ROLLBACK")
             raise
-        if transaction.changes.freed:
-            self._freed(transaction.changes.freed)
+        if transaction.changes.freed or transaction.changes.has_notices:
+            self._committed(transaction.changes)
         if any(asked.settles for asked in batch):
             self._settle(transaction.serial)
         else:
@@ -248,7 +250,9 @@ class Writer:
         place = self._connection.execute(
             "SELECT segment, offset, serial, sequence, bucket FROM place"
         ).fetchone()
-        return Transaction(self._disk, self._connection, self._now_ns(), *place)
+        made = Transaction(self._disk, self._connection, self._now_ns(), *place)
+        made.changes.sequence = made.sequence
+        return made
 
     def _make_durable(self, made: Transaction) -> None:
         if not made.pending:

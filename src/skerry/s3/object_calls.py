@@ -106,7 +106,7 @@ async def copy_object(call: Call) -> Response:
         raise Invalid("bad_copy", "Copying an object to itself must change something.")
     if version.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A copy takes at most 5 GiB. Copy it in parts.")
-    told = asked
+    told = asked = dataclasses.replace(asked, made_by="copy")
     if keeps:
         headers = {name: value for name, value in version.headers.items() if name != REDIRECT}
         headers |= {name: value for name, value in asked.headers.items() if name == REDIRECT}
@@ -165,6 +165,7 @@ def told_of(call: Call) -> Told:
     return Told(
         headers=headers, metadata=metadata, tags=tags,
         storage_class="" if storage_class == "STANDARD" else storage_class, lock=lock_of(call),
+        made_by="post" if call.request.operation == "PostObject" else "",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from skerry.host.object_disk import connect_index, object_disk
 from skerry.objects import Objects, buckets, open_objects
 from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.access import ANONYMOUS
-from skerry.s3.background import background
+from skerry.s3.background import Telling, background
 from skerry.s3.catalog import door
 from skerry.s3.keyring import ACCOUNT, Key, Keyring
 from skerry.s3.metrics import Metrics
@@ -80,9 +80,10 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             secret = session_secret(settings.directory, entropy)
             keyring = Keyring(objects, {key.access_key: key}, Sessions(secret, entropy, now_s))
             scrubbed = Scrubbed()
+            telling = Telling(settings.start.webhooks, settings.region)
             async with (
                 running(settings.directory, objects, say) as tables,
-                background(objects, scrubbed, say),
+                background(objects, scrubbed, telling, say),
             ):
                 service = Service(
                     objects=objects, router=router(), region=settings.region,

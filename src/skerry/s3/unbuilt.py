@@ -17,7 +17,6 @@ _SETTINGS = {
     "encryption": "BucketEncryption", "replication": "BucketReplication",
 }  # fmt: skip
 _ONLY_PUT = {
-    "notification": "BucketNotificationConfiguration",
     "logging": "BucketLogging",
 }  # fmt: skip
 _LISTED = {

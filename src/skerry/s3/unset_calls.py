@@ -28,7 +28,6 @@ _MISSING = {
     "replication": ("BucketReplication", "no_such_replication"),
 }
 _EMPTY = {
-    "notification": ("BucketNotificationConfiguration", "NotificationConfiguration", ""),
     "logging": ("BucketLogging", "BucketLoggingStatus", ""),
     "accelerate": ("BucketAccelerateConfiguration", "AccelerateConfiguration", ""),
     "requestPayment": (
