@@ -317,3 +317,9 @@ def objects_directory(data: str | None) -> Path:
         home = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
         return Path(home) / "skerry" / "objects"
     return (Path(data) if data else _DATA) / "objects"
+
+
+def remotes_file() -> Path:
+    """Return where a user's remotes are kept."""
+    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(home) / "skerry" / "remotes.json"

@@ -16,11 +16,14 @@ from typing import Any
 import boto3
 import minio
 import obstore
+import pyarrow as pa
 import pytest
+import s3fs
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from minio.deleteobjects import DeleteObject
 from obstore.store import S3Store
+from pyarrow import fs, parquet
 
 from tests.e2e.conftest import SKERRY, free_port
 
@@ -380,6 +383,49 @@ def test_obstore(store: Store, bucket: str) -> None:
     obstore.copy(client, "a", "b")
     obstore.delete(client, ["a", "b", "big"])
     assert list(obstore.list(client).collect()) == []
+
+
+def test_s3fs(store: Store, bucket: str, tree: Path, tmp_path: Path) -> None:
+    files: Any = s3fs.S3FileSystem(
+        key=ACCESS, secret=SECRET, endpoint_url=store.url, skip_instance_cache=True
+    )
+    files.put(str(tree), f"{bucket}/t", recursive=True)
+    files.cp_file(f"{bucket}/t/deep/big", f"{bucket}/t/copy")
+    files.get(f"{bucket}/t", str(tmp_path / "back"), recursive=True)
+    with files.open(f"{bucket}/t/copy", "rb") as file:
+        file.seek(8388600)
+        assert file.read(101) == BIG[8388600:8388701]
+    assert sorted(files.find(f"{bucket}/t")) == [
+        f"{bucket}/t/{name}" for name in ("copy", "deep/big", "small file.txt")
+    ]
+    files.rm(f"{bucket}/t", recursive=True)
+
+    same(tree, tmp_path / "back")
+    assert not files.exists(f"{bucket}/t")
+
+
+def test_pyarrow(store: Store, bucket: str) -> None:
+    files = fs.S3FileSystem(
+        access_key=ACCESS, secret_key=SECRET, endpoint_override=store.url, region="us-east-1",
+        allow_bucket_creation=True, allow_bucket_deletion=True,
+    )  # fmt: skip
+    table = pa.table({"n": range(200_000), "s": ["x"] * 200_000})
+    parquet.write_table(table, f"{bucket}/t/one.parquet", filesystem=files)
+    with files.open_output_stream(f"{bucket}/t/big", metadata={"Content-Type": "a/b"}) as out:
+        out.write(BIG)
+    files.copy_file(f"{bucket}/t/big", f"{bucket}/t/copy")
+
+    assert (
+        parquet.read_table(f"{bucket}/t/one.parquet", filesystem=files, columns=["n"])[0]
+        == table[0]
+    )
+    with files.open_input_file(f"{bucket}/t/copy") as found:
+        assert found.read_at(101, 8388600) == BIG[8388600:8388701]
+    listed = files.get_file_info(fs.FileSelector(bucket, recursive=True))
+    assert [each.base_name for each in listed if each.is_file] == ["big", "copy", "one.parquet"]
+    files.create_dir(f"{bucket}-new")
+    files.delete_dir(f"{bucket}-new")
+    files.delete_dir_contents(bucket)
 
 
 def test_buckets_and_keys_by_the_environment(tmp_path: Path) -> None:

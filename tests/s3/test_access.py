@@ -9,6 +9,7 @@ import pytest
 
 from skerry.objects import buckets, keys
 from skerry.s3.access import ANONYMOUS
+from skerry.s3.server import OPERATIONS
 from tests.s3.site import Answer, Signer, Site, parsed, presigned, tell
 
 ALL = "arn:aws:s3:::*"
@@ -109,6 +110,30 @@ def test_a_user_may_what_policies_allow(
         assert answer.status == 403 or is_allowed
 
     tell(tmp_path, story)
+
+
+def test_no_operation_is_done_for_who_may_nothing(tmp_path: Path) -> None:
+    places = {"service": "/", "bucket": "/bkt", "object": "/bkt/k"}
+    tried = [each for each in OPERATIONS if each.handler and not each.checks_itself]
+
+    async def story(site: Site) -> None:
+        await site.call("PUT", "/bkt/k", b"x")
+        ann = await user(site)
+        for each in tried:
+            pairs = [f"{name}={value or 1}" for name, value in (each.query or {}).items()]
+            target = f"{places[each.on]}?{'&'.join(pairs)}"
+            headers = {each.header.replace("-", "_"): "bkt/k"} if each.header else {}
+            for answer in (
+                await site.call_as(ann, each.method, target, b"", **headers),
+                await anybody(site, each.method, target, **headers),
+            ):
+                assert answer.status == 403, (each.name, answer)
+                assert answer.code == "AccessDenied" or each.method == "HEAD"
+
+    tell(tmp_path, story)
+    # Those that know only later what they are asked for have tests of their own here.
+    themselves = {each.name for each in OPERATIONS if each.checks_itself}
+    assert themselves == {"DeleteObjects", "PutObjectTagging", "PostObject"}
 
 
 def test_a_user_keeps_to_its_own_part_of_a_bucket(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_form_is_answered_as_it_asks(
         ([*OPEN, {"x-amz-meta-a\nset-cookie: b": "c"}],
          {"key": "k", "x-amz-meta-a\nset-cookie: b": "c"}, {}, "InvalidArgument"),
         ([*OPEN, {"x-amz-storage-class": "x"}], {"key": "k", "x-amz-storage-class": "x"}, {},
-         "InvalidArgument"),
+         "InvalidStorageClass"),
         ([*OPEN, {"content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}],
          {"key": "k", "content-md5": "AAAAAAAAAAAAAAAAAAAAAA=="}, {}, "BadDigest"),
     ],

@@ -29,8 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who read our output has gone, as `head` does. Python would say so again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as error:
+        return 128 + getattr(error, "number", signal.SIGINT)
     return code
 
 

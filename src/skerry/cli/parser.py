@@ -127,7 +127,7 @@ def parser_of(entry: Entry) -> Parser:
     import_msgspec()
     module = importlib.import_module(f"skerry.cli.{entry.module}")
     add_global_options(parser)
-    getattr(module, f"declare_{entry.name}")(parser)
+    getattr(module, f"declare_{entry.name.replace('-', '_')}")(parser)
     if entry.takes_command:
         parser.usage = f"{parser.prog} [OPTIONS] BOX [--] COMMAND [ARGUMENT ...]"
     return parser

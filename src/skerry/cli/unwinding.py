@@ -2,8 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine
+from types import FrameType
+from typing import Any, NoReturn
 
 
 def run_to_end(work: Coroutine[Any, Any, int]) -> int:
@@ -32,3 +33,28 @@ async def _unwound(work: Coroutine[Any, Any, int]) -> int:
         if not ended_by:
             raise
         return 128 + ended_by[0]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP, where work unwinds as it does at Ctrl-C. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def run_interruptible(work: Callable[[], int]) -> int:
+    """Return what work returns, which waits in this thread; on SIGTERM and SIGHUP raise Terminated.
+
+    For what is built on threads of others, which know Ctrl-C alone.
+    """
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise Terminated(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        return work()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -11,6 +11,7 @@ from skerry.objects import store
 from skerry.objects.context import Objects
 from skerry.objects.model import Bucket, bucket_name
 from skerry.objects.records import BucketGone, UploadGone
+from skerry.objects.usage import Usage, usage_of
 from skerry.objects.writer import Transaction
 
 BUCKETS_MAX = 10_000
@@ -42,6 +43,11 @@ def page(objects: Objects, prefix: str, after: str, limit: int) -> list[Bucket]:
 def usage(objects: Objects, bucket: Bucket) -> tuple[int, int]:
     """Return how many versions a bucket has that are no markers, and the bytes of them all."""
     return store.usage(objects.reader, bucket.number)
+
+
+def used(objects: Objects, bucket: Bucket) -> Usage:
+    """Return what counts against the quota of a bucket: parts of unfinished uploads too."""
+    return usage_of(objects.reader, bucket.number)
 
 
 async def make(

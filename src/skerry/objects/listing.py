@@ -10,7 +10,7 @@ from skerry.objects.model import sequence_of
 
 if TYPE_CHECKING:
     from skerry.objects.context import Objects
-    from skerry.objects.model import Bucket, Version
+    from skerry.objects.model import Bucket, Upload, Version
 
 
 @dataclass(slots=True)
@@ -111,6 +111,58 @@ def version_page(
         if following is None:
             return found
         at = following
+
+
+@dataclass(slots=True)
+class UploadPage:
+    """A part of a listing of uploads under way. next: key and id."""
+
+    uploads: list[Upload] = field(default_factory=list["Upload"])
+    prefixes: list[str] = field(default_factory=list[str])
+    next: tuple[str, str] | None = None
+
+
+def upload_page(
+    objects: Objects,
+    bucket: Bucket,
+    *,
+    prefix: str,
+    delimiter: str,
+    after: tuple[str, str],
+    limit: int,
+) -> UploadPage:
+    """Return uploads under way, by key and id, and common prefixes, after a key and an id of it.
+
+    Without an id, all of that key are passed over, and a common prefix is passed over whole.
+    """
+    found = UploadPage()
+    key, upload_id = after
+    behind, end = _behind(key, prefix, delimiter), _following(prefix.encode())
+    if limit == 0 or behind is None:
+        return found
+    at = (behind, "") if not key or not upload_id else (key.encode(), upload_id)
+    at = max(at, (prefix.encode(), ""))
+    last = after
+    while True:
+        left = limit - len(found.uploads) - len(found.prefixes)
+        for upload in store.uploads_from(objects.reader, bucket.number, at, end, left + 1):
+            if left == 0:
+                found.next = last
+                return found
+            left -= 1
+            common = _common(upload.key, prefix, delimiter)
+            if common is not None:
+                found.prefixes.append(common)
+                last = (common, "")
+                break
+            found.uploads.append(upload)
+            last = (upload.key, upload.upload_id)
+        else:
+            return found
+        following = _following(found.prefixes[-1].encode())
+        if following is None:
+            return found
+        at = (following, "")
 
 
 def sequence_of_row(objects: Objects, bucket: Bucket, key: str, version_id: str) -> int | None:

@@ -6,7 +6,7 @@ SQL of the index, as in `store`.
 import sqlite3
 from typing import assert_never
 
-from skerry.objects import key_store, store
+from skerry.objects import key_store, schema, store
 from skerry.objects.model import Bucket, Key, Part, Upload, User, Version
 from skerry.objects.records import (
     BucketGone,
@@ -22,16 +22,16 @@ from skerry.objects.store import Place
 
 def lay_out(connection: sqlite3.Connection) -> None:
     """Have the index the tables that this Skerry makes; one of another Skerry begins anew."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] != store.SCHEMA_NUMBER:
+    if connection.execute("PRAGMA user_version").fetchone()[0] != schema.SCHEMA_NUMBER:
         forget_all(connection)
 
 
 def forget_all(connection: sqlite3.Connection) -> None:
     """Have the index know nothing, as before it read the log."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    number = f"PRAGMA user_version = {store.SCHEMA_NUMBER};"
+    number = f"PRAGMA user_version = {schema.SCHEMA_NUMBER};"
     drops = "".join(f"DROP TABLE {name};" for (name,) in names)
-    connection.executescript(f"BEGIN; {drops} {store.SCHEMA} {number} COMMIT;")
+    connection.executescript(f"BEGIN; {drops} {schema.SCHEMA} {number} COMMIT;")
 
 
 def place(connection: sqlite3.Connection) -> tuple[Place, int]:

@@ -1,7 +1,8 @@
-"""The index: what the log says, in tables that find it. SQL lives here, in `segments` and in `due`.
+"""The index: what the log says, in tables that find it.
 
 All of it follows from the log: `index.apply` is the one way in, for what is written now and for what is
-read again after a crash. Rows keep what a record says and where it lies.
+read again after a crash. Rows keep what a record says and where it lies. SQL lives here, in
+`segments`, `due` and `usage`; the tables are in `schema`.
 """
 
 import sqlite3
@@ -37,40 +38,6 @@ from skerry.objects.records import (
 from skerry.objects.rules import Rule
 
 _FIRST = -(1 << 63)  # below the rank of every former version
-
-SCHEMA_NUMBER = 4  # to be counted up with each change of what follows, or of what fills it
-_SCHEMA = """
-CREATE TABLE place (segment INTEGER NOT NULL, offset INTEGER NOT NULL, serial INTEGER NOT NULL,
-  sequence INTEGER NOT NULL, bucket INTEGER NOT NULL);
-INSERT INTO place VALUES (1, 0, 0, 0, 0);
-CREATE TABLE segments (segment INTEGER PRIMARY KEY, dead_bytes INTEGER NOT NULL);
-CREATE TABLE usage (bucket INTEGER PRIMARY KEY, objects INTEGER NOT NULL, bytes INTEGER NOT NULL);
-CREATE TABLE ruled (bucket INTEGER PRIMARY KEY, rules BLOB NOT NULL, from_key BLOB);
-CREATE TABLE due (bucket INTEGER NOT NULL, key BLOB NOT NULL, upload_id TEXT NOT NULL,
-  at_ns INTEGER NOT NULL, PRIMARY KEY (bucket, key, upload_id)) WITHOUT ROWID;
-CREATE INDEX due_at ON due (at_ns);
-CREATE TABLE scrubbing (begun_at_ns INTEGER NOT NULL, bucket TEXT NOT NULL, key TEXT NOT NULL,
-  version_id TEXT NOT NULL);
-INSERT INTO scrubbing VALUES (0, '', '', '');
-CREATE TABLE files (file TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE buckets (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL);
-CREATE TABLE current (bucket INTEGER NOT NULL, key BLOB NOT NULL, is_marker INTEGER NOT NULL,
-  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
-  PRIMARY KEY (bucket, key)) WITHOUT ROWID;
-CREATE TABLE former (bucket INTEGER NOT NULL, key BLOB NOT NULL, rank INTEGER NOT NULL,
-  is_null INTEGER NOT NULL,
-  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
-  PRIMARY KEY (bucket, key, rank)) WITHOUT ROWID;
-CREATE UNIQUE INDEX former_null ON former (bucket, key) WHERE is_null;
-CREATE TABLE uploads (upload_id TEXT PRIMARY KEY, bucket INTEGER NOT NULL, key BLOB NOT NULL,
-  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL) WITHOUT ROWID;
-CREATE UNIQUE INDEX uploads_by_key ON uploads (bucket, key, upload_id);
-CREATE TABLE parts (upload_id TEXT NOT NULL, number INTEGER NOT NULL,
-  segment INTEGER NOT NULL, offset INTEGER NOT NULL, said BLOB NOT NULL, data_size INTEGER NOT NULL,
-  PRIMARY KEY (upload_id, number)) WITHOUT ROWID;
-"""
-SCHEMA = _SCHEMA + key_store.SCHEMA
 
 
 class Place(NamedTuple):
@@ -117,13 +84,14 @@ class Changes:
     """What follows from records beside rows, summed up for a whole transaction.
 
     dead: bytes of records that count no more, by segment. freed: files that nothing names any more.
-    sequence, bucket: the highest numbers that were given out. rules: in force, by bucket, once they
-    were asked for.
+    part_bytes: of uploads under way. sequence, bucket: the highest numbers that were given out.
+    rules: in force, by bucket, once they were asked for.
     """
 
     dead: Counter[int] = field(default_factory=Counter[int])
     objects: Counter[int] = field(default_factory=Counter[int])
     bytes: Counter[int] = field(default_factory=Counter[int])
+    part_bytes: Counter[int] = field(default_factory=Counter[int])
     freed: list[str] = field(default_factory=list[str])
     sequence: int = 0
     bucket: int = 0
@@ -132,6 +100,11 @@ class Changes:
     def died(self, row: Row) -> None:
         """Count a record that counts no more."""
         self.dead[row.place.segment] += framed_size(len(row.said), row.data_size)
+
+    def forget(self, bucket: int) -> None:
+        """Have nothing to write of a bucket that is gone."""
+        for each in (self.objects, self.bytes, self.part_bytes):
+            each.pop(bucket, None)
 
 
 def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) -> None:
@@ -147,10 +120,7 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             _drop_version(connection, changes, record)
         case Upload():
-            connection.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)",
-                (record.upload_id, record.bucket, record.key.encode(), *place, applied.said),
-            )
+            _put_upload(connection, changes, applied, record)
         case UploadGone():
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             _drop_upload(connection, changes, record.upload_id)
@@ -165,6 +135,7 @@ def apply(connection: sqlite3.Connection, changes: Changes, applied: Applied) ->
             changes.dead[place.segment] += framed_size(len(applied.said), 0)
             connection.execute("DELETE FROM buckets WHERE number = ?", (record.number,))
             connection.execute("DELETE FROM usage WHERE bucket = ?", (record.number,))
+            changes.forget(record.number)
         case User() | UserGone() | Key() | KeyGone():
             changes.dead.update(key_store.apply(connection, record, place, applied.said))
         case Counters():
@@ -183,11 +154,12 @@ def settle(connection: sqlite3.Connection, changes: Changes) -> None:
             "ON CONFLICT DO UPDATE SET dead_bytes = dead_bytes + excluded.dead_bytes",
             (segment, dead),
         )
-    for bucket in changes.objects.keys() | changes.bytes.keys():
+    for bucket in changes.objects.keys() | changes.bytes.keys() | changes.part_bytes.keys():
         connection.execute(
-            "INSERT INTO usage VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "objects = objects + excluded.objects, bytes = bytes + excluded.bytes",
-            (bucket, changes.objects[bucket], changes.bytes[bucket]),
+            "INSERT INTO usage VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "objects = objects + excluded.objects, bytes = bytes + excluded.bytes, "
+            "part_bytes = part_bytes + excluded.part_bytes",
+            (bucket, changes.objects[bucket], changes.bytes[bucket], changes.part_bytes[bucket]),
         )
 
 
@@ -413,18 +385,17 @@ def uploads_of(connection: sqlite3.Connection, number: int) -> list[Upload]:
     return [hear(said, Upload) for (said,) in found]
 
 
-def uploads_after(
-    connection: sqlite3.Connection, number: int, prefix: str, after: tuple[str, str], limit: int
-) -> list[Upload]:
-    """Return the uploads in a bucket after a key and an id, or after all of a key."""
-    begin, key = prefix.encode(), after[0].encode()
-    upload_id = after[1] or ("g" if key else "")  # above all ids, which are hexadecimal
-    found = connection.execute(
-        "SELECT said FROM uploads WHERE bucket = ? AND (key, upload_id) > (?, ?) "
-        "AND key >= ? AND substr(key, 1, ?) = ? ORDER BY key, upload_id LIMIT ?",
-        (number, key, upload_id, begin, len(begin), begin, limit),
-    )
-    return [hear(said, Upload) for (said,) in found]
+def uploads_from(
+    connection: sqlite3.Connection, number: int, begin: tuple[bytes, str], end: bytes | None,
+    limit: int,
+) -> Iterator[Upload]:  # fmt: skip
+    """Yield the uploads in a bucket that come after a key and an id, before the key end, in order."""
+    query = "SELECT said FROM uploads WHERE bucket = ? AND (key, upload_id) > (?, ?)"
+    values: tuple[object, ...] = (number, *begin)
+    if end is not None:
+        query, values = query + " AND key < ?", (*values, end)
+    for (said,) in connection.execute(query + " ORDER BY key, upload_id LIMIT ?", (*values, limit)):
+        yield hear(said, Upload)
 
 
 def parts(
@@ -448,6 +419,9 @@ def _put_part(
     connection: sqlite3.Connection, changes: Changes, applied: Applied, new: Part
 ) -> None:
     before = part(connection, new.upload_id, new.number)
+    bucket = _bucket_of_upload(connection, new.upload_id)
+    if bucket is not None:
+        changes.part_bytes[bucket] += new.piece.size - (before.part.piece.size if before else 0)
     if before is not None:
         changes.died(before)
         old = before.part.piece
@@ -461,12 +435,37 @@ def _put_part(
     )
 
 
+def _put_upload(
+    connection: sqlite3.Connection, changes: Changes, applied: Applied, new: Upload
+) -> None:
+    if _bucket_of_upload(connection, new.upload_id) is None:
+        there = _parts_bytes(connection, new.upload_id)  # read before it, after a move
+        changes.part_bytes[new.bucket] += there
+    connection.execute(
+        "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?, ?)",
+        (new.upload_id, new.bucket, new.key.encode(), *applied.place, applied.said),
+    )
+
+
 def _drop_upload(connection: sqlite3.Connection, changes: Changes, upload_id: str) -> None:
+    bucket = _bucket_of_upload(connection, upload_id)
+    if bucket is not None:
+        changes.part_bytes[bucket] -= _parts_bytes(connection, upload_id)
     found = connection.execute(
         "DELETE FROM uploads WHERE upload_id = ? RETURNING segment, offset, said, 0", (upload_id,)
     ).fetchall()
     for each in found:
         changes.died(_row(each))
+
+
+def _bucket_of_upload(connection: sqlite3.Connection, upload_id: str) -> int | None:
+    query = "SELECT bucket FROM uploads WHERE upload_id = ?"
+    found = connection.execute(query, (upload_id,)).fetchone()
+    return found[0] if found else None
+
+
+def _parts_bytes(connection: sqlite3.Connection, upload_id: str) -> int:
+    return sum(row.part.piece.size for row in parts(connection, upload_id))
 
 
 def _drop_parts(

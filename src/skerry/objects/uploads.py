@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skerry.base import Invalid, LimitReached, NotFound
-from skerry.objects import buckets, store
+from skerry.objects import buckets, locks, quotas, store
 from skerry.objects.formers import end_formers
 from skerry.objects.model import PARTS_MAX, Part, Piece, Upload, Version, object_key
 from skerry.objects.records import UploadGone
@@ -58,16 +58,6 @@ def parts(objects: Objects, upload_id: str, after: int, limit: int) -> list[Part
     return [row.part for row in store.parts(objects.reader, upload_id, after, limit)]
 
 
-def page(
-    objects: Objects, bucket: Bucket, prefix: str, after: tuple[str, str], limit: int
-) -> list[Upload]:
-    """Return uploads under way, by key and id, those after a key and an id of it.
-
-    Without an id, all of that key are passed over.
-    """
-    return store.uploads_after(objects.reader, bucket.number, prefix, after, limit)
-
-
 async def begin(
     objects: Objects,
     bucket: str,
@@ -78,8 +68,8 @@ async def begin(
 ) -> Upload:
     """Begin an upload.
 
-    Raises NotFound(no_such_bucket), Invalid(bad_key, key_too_long), LimitReached, and as writing
-    does.
+    Raises NotFound(no_such_bucket), Invalid(bad_key, key_too_long, no_lock, bad_retention),
+    LimitReached, and as writing does.
     """
     object_key(key)
     upload_id = objects.entropy(_ID_BYTES).hex()
@@ -90,6 +80,7 @@ async def begin(
             raise LimitReached(
                 "too_many_uploads", f"A bucket has at most {UPLOADS_MAX} uploads under way."
             )
+        locks.check_new(place, told.lock, made.now_ns)
         upload = Upload(
             upload_id=upload_id, bucket=place.number, key=key, owner=owner,
             begun_at_ns=made.now_ns, headers=told.headers, metadata=told.metadata, tags=told.tags,
@@ -113,7 +104,8 @@ async def put_part(
 ) -> Part:
     """Put a part, in place of the one of that number. data: its bytes if piece names no file.
 
-    Raises Invalid(bad_part_number), NotFound(no_such_upload), and as writing does.
+    Raises Invalid(bad_part_number), NotFound(no_such_upload), LimitReached(quota_exceeded), and as
+    writing does.
     """
     if not 1 <= number <= PARTS_MAX:
         raise Invalid("bad_part_number", f"Parts are numbered from 1 to {PARTS_MAX}.")
@@ -121,6 +113,9 @@ async def put_part(
     def work(made: Transaction) -> Part:
         if store.upload(made.connection, upload.upload_id) is None:
             raise _no_upload()
+        quotas.check_part(
+            made.connection, upload.bucket, upload.upload_id, number, piece.size, made.changes
+        )
         part = Part(upload.upload_id, number, piece, md5, made.now_ns, checksum)
         made.put(part, data, piece.crc if data else 0)
         return part
@@ -141,7 +136,7 @@ async def complete(
 
     checksum_of: returns the checksum of the whole, and may raise. Raises NotFound(no_such_bucket,
     no_such_upload), Invalid(bad_part, bad_part_order, part_too_small), Conflict(condition_failed),
-    and as writing does.
+    LimitReached(quota_exceeded), and as writing does.
     """
     random = objects.entropy(8)
 
@@ -153,6 +148,7 @@ async def complete(
         upload = _found(made.connection, place, key, upload_id)
         condition.check(current.version if current else None)
         check_replaceable(place, current.version if current else None, made.now_ns)
+        quotas.check_complete(made.connection, place, key, made.now_ns, made.changes)
         found = _chosen(made.connection, upload_id, chosen)
         checksum = checksum_of(upload, found) if checksum_of is not None else None
         version = _whole(made, place, upload, found, checksum, random)
@@ -221,8 +217,8 @@ def _whole(
         size=sum(part.piece.size for part in found), etag=f"{digest.hexdigest()}-{len(found)}",
         upload_id=upload.upload_id, parts=tuple((part.number, part.piece.size) for part in found),
         headers=upload.headers, metadata=upload.metadata, tags=upload.tags,
-        storage_class=upload.storage_class, checksum=checksum, lock=upload.lock,
-        sealed=upload.sealed,
+        storage_class=upload.storage_class, checksum=checksum,
+        lock=locks.with_default(bucket, upload.lock, made.now_ns), sealed=upload.sealed,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from skerry.base import Conflict, Denied, NotFound
-from skerry.objects import buckets, store
+from skerry.objects import buckets, locks, quotas, store
 from skerry.objects.formers import end_formers
 from skerry.objects.model import (
     NULL_VERSION,
@@ -121,12 +121,11 @@ async def put(
     content: Content,
     told: Told,
     condition: Condition = NO_CONDITION,
-    check: Callable[[Bucket, int], None] | None = None,
 ) -> Version:
     """Put an object: a new current version, in place of `null` where the bucket keeps none.
 
-    check: raises where the bucket does not take so many bytes more. Raises NotFound(no_such_bucket,
-    no_such_key), Conflict(condition_failed), Invalid(bad_key, key_too_long), and as writing does.
+    Raises NotFound(no_such_bucket, no_such_key), Conflict(condition_failed), Invalid(bad_key,
+    key_too_long, no_lock, bad_retention), LimitReached(quota_exceeded), and as writing does.
     """
     object_key(key)
     random = objects.entropy(RANDOM_BYTES)
@@ -136,8 +135,7 @@ async def put(
         current = _current(made, place, key)
         condition.check(current)
         check_replaceable(place, current, made.now_ns)
-        if check is not None:
-            check(place, content.size)
+        quotas.check_put(made.connection, place, key, content.size, made.now_ns, made.changes)
         version = new_version(made, place, key, random, content, told)
         made.put(version, content.data, content.piece.crc if content.data else 0)
         end_formers(made, place, key)
@@ -149,14 +147,19 @@ async def put(
 def new_version(
     made: Transaction, bucket: Bucket, key: str, random: bytes, content: Content, told: Told
 ) -> Version:
-    """Return the version that a put makes; it must be allowed to replace what it does."""
+    """Return the version that a put makes; it must be allowed to replace what it does.
+
+    Raises Invalid(no_lock, bad_retention).
+    """
+    locks.check_new(bucket, told.lock, made.now_ns)
     sequence = made.next_sequence()
     return Version(
         bucket=bucket.number, key=key, sequence=sequence, modified_at_ns=made.now_ns,
         version_id=next_version_id(bucket, sequence, random), size=content.size, etag=content.etag,
         piece=content.piece, checksum=content.checksum, sealed=content.sealed,
         headers=told.headers, metadata=told.metadata, tags=told.tags,
-        storage_class=told.storage_class, lock=told.lock,
+        storage_class=told.storage_class,
+        lock=locks.with_default(bucket, told.lock, made.now_ns),
     )  # fmt: skip
 
 

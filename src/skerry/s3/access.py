@@ -91,6 +91,15 @@ def authorize_object(
         raise _denied(action)
 
 
+def may_object(call: Call, action: str, bucket: str, key: str, version_id: str = "") -> bool:
+    """Tell whether who calls may do something with an object."""
+    try:
+        authorize_object(call, action, bucket, key, version_id)
+    except Denied:
+        return False
+    return True
+
+
 def check_hope(call: Call) -> None:
     """Return unless nobody without a key could do more here, before any of a body is read.
 

@@ -11,17 +11,19 @@ from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, iso, xml
 from skerry.s3.connection import Response
 from skerry.s3.errors import xml_text
 from skerry.s3.ingest import read_small
+from skerry.s3.object_calls import check_acl, no_acl
 from skerry.s3.router import Operation
 from skerry.s3.xml_in import bad_xml, parsed, text_of
 
-_PAGE = 1000
+_OWNERSHIP = "BucketOwnerEnforced"
 
 
 async def list_buckets(call: Call) -> Response:
     """Tell the buckets of all, in order of their names."""
     limit = call.number("max-buckets", 10_000, 10_000)
     prefix, after = call.query.get("prefix", ""), call.query.get("continuation-token", "")
-    found = buckets.page(call.objects, prefix, after, limit + 1)
+    is_elsewhere = call.query.get("bucket-region", call.region) != call.region
+    found = [] if is_elsewhere else buckets.page(call.objects, prefix, after, limit + 1)
     more, found = len(found) > limit, found[:limit]
     token = f"<ContinuationToken>{found[-1].name}</ContinuationToken>" if more and found else ""
     told = "".join(
@@ -38,6 +40,9 @@ async def list_buckets(call: Call) -> Response:
 async def create_bucket(call: Call) -> Response:
     """Make a bucket."""
     body = await read_small(call)
+    check_acl(call)
+    if (call.header("x-amz-object-ownership") or _OWNERSHIP) != _OWNERSHIP:
+        raise no_acl()
     if body:
         parsed(body, "CreateBucketConfiguration")
     has_lock = (call.header("x-amz-bucket-object-lock-enabled") or "").lower() == "true"

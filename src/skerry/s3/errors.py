@@ -80,6 +80,9 @@ _TOLD = {
     "request_timeout": Told("RequestTimeout", 400),
     "data_full": Told("InsufficientStorage", 507),
     "bad_copy_source": Told("InvalidArgument", 400),
+    "bad_storage_class": Told("InvalidStorageClass", 400),
+    "metadata_too_large": Told("MetadataTooLarge", 400),
+    "bad_redirect": Told("InvalidRedirectLocation", 400),
     "no_such_tags": Told("NoSuchTagSet", 404),
     "bad_tags": Told("InvalidTag", 400),
     "no_acl": Told("AccessControlListNotSupported", 400),
@@ -87,10 +90,22 @@ _TOLD = {
     "no_such_policy": Told("NoSuchBucketPolicy", 404),
     "no_such_lifecycle": Told("NoSuchLifecycleConfiguration", 404),
     "no_such_encryption": Told("ServerSideEncryptionConfigurationNotFoundError", 404),
+    "bad_cors": Told("InvalidRequest", 400),
+    "bad_preflight": Told("BadRequest", 400),
+    "cors_forbidden": Told("AccessForbidden", 403),
+    "bad_website": Told("InvalidArgument", 400),
+    "no_such_quota": Told("NoSuchQuotaConfiguration", 404),
+    "quota_exceeded": Told("QuotaExceeded", 403),
     "no_such_website": Told("NoSuchWebsiteConfiguration", 404),
     "no_such_replication": Told("ReplicationConfigurationNotFoundError", 404),
     "no_such_access_block": Told("NoSuchPublicAccessBlockConfiguration", 404),
     "no_such_lock": Told("ObjectLockConfigurationNotFoundError", 404),
+    "no_lock_of_version": Told("NoSuchObjectLockConfiguration", 404),
+    "no_lock": Told("InvalidRequest", 400),
+    "bad_retention": Told("InvalidArgument", 400),
+    "bad_period": Told("InvalidArgument", 400),
+    "bucket_state": Told("InvalidBucketState", 409),
+    "bucket_has_lock": Told("InvalidBucketState", 409),
 }
 _BY_KIND: tuple[tuple[type[SkerryError], Told], ...] = (
     (Invalid, Told("InvalidArgument", 400)),
@@ -141,6 +156,16 @@ _IAM_TOLD = {
 def iam_told(error: SkerryError) -> Told:
     """Return what a client of IAM or STS gets for an error."""
     return _IAM_TOLD.get(error.code) or told(error)
+
+
+def error_headers(error: SkerryError) -> list[tuple[str, str]]:
+    """Return the headers of an error: of a delete marker in the way, AWS tells so."""
+    if "marker" not in error.details:
+        return []
+    headers = [("x-amz-delete-marker", "true"), ("x-amz-version-id", str(error.details["marker"]))]
+    if "modified" in error.details:
+        headers += [("Last-Modified", str(error.details["modified"])), ("Allow", "DELETE")]
+    return headers
 
 
 INTERNAL = Told("InternalError", 500)

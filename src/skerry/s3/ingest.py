@@ -421,13 +421,18 @@ def _checksum_said(
         if algorithm is None:
             raise Invalid("bad_checksum", "x-amz-trailer names a checksum.")
         return algorithm, None, trailer
+    return wanted_algorithm(headers), None, None
+
+
+def wanted_algorithm(headers: Mapping[str, str]) -> Algorithm | None:
+    """Return of which checksum a request wants one, beside those that it sends. Raises Invalid."""
     wanted = headers.get("x-amz-sdk-checksum-algorithm") or headers.get("x-amz-checksum-algorithm")
     if not wanted:
-        return None, None, None
+        return None
     algorithm = ALGORITHMS.get(wanted.lower())
     if algorithm is None:
         raise Invalid("bad_checksum", f"There is no checksum {wanted[:20]!r}.")
-    return algorithm, None, None
+    return algorithm
 
 
 def _hop(objects: Objects, work: Callable[[_A], _T], value: _A) -> asyncio.Future[_T]:

@@ -7,16 +7,18 @@ import base64
 import binascii
 from collections.abc import Callable
 from urllib.parse import quote
+from xml.etree.ElementTree import Element
 
 from skerry.base import Invalid, SkerryError
 from skerry.objects import listing, versions
 from skerry.objects.model import Version
 from skerry.s3.access import BYPASS, authorize_object, bypasses_governance, check_hope
 from skerry.s3.bucket_calls import owner_xml
-from skerry.s3.call import NAMESPACE, Call, bucket_of, iso, xml
+from skerry.s3.call import NAMESPACE, Call, bucket_of, iso, seconds_of, xml
 from skerry.s3.connection import Response
 from skerry.s3.errors import told, xml_text
 from skerry.s3.ingest import read_small
+from skerry.s3.lock_headers import moment_ns
 from skerry.s3.router import Operation
 from skerry.s3.xml_in import bad_xml, parsed, text_of
 
@@ -24,7 +26,8 @@ _PAGE_MAX = 1000
 _DELETED_MAX = 1000
 
 
-def _encoder(call: Call) -> Callable[[str], str]:
+def encoder(call: Call) -> Callable[[str], str]:
+    """Return how a listing writes keys, as it is asked to. Raises Invalid(bad_argument)."""
     kind = call.query.get("encoding-type", "")
     if kind not in ("", "url"):
         raise Invalid("bad_argument", "encoding-type is url.")
@@ -98,7 +101,7 @@ class _Asked:
         query = call.query
         self._call = call
         self.bucket = bucket_of(call)
-        self.encode = _encoder(call)
+        self.encode = encoder(call)
         self.prefix = query.get("prefix", "")
         self.delimiter = query.get("delimiter", "")
         self.limit = call.number("max-keys", _PAGE_MAX, _PAGE_MAX)
@@ -142,10 +145,7 @@ async def delete_objects(call: Call) -> Response:
     bypasses = bypasses_governance(call)
     bucket_of(call)
 
-    async def one(key: str, version_id: str | None, etag: str) -> str:
-        condition = versions.NO_CONDITION
-        if etag:
-            condition = versions.Condition(etags=frozenset({etag.strip('"')}))
+    async def one(key: str, version_id: str | None, condition: versions.Condition) -> str:
         named = f"<Key>{xml_text(key)}</Key>"
         if version_id:
             named += f"<VersionId>{xml_text(version_id)}</VersionId>"
@@ -169,11 +169,28 @@ async def delete_objects(call: Call) -> Response:
 
     results = await asyncio.gather(
         *(
-            one(text_of(each, "Key"), text_of(each, "VersionId") or None, text_of(each, "ETag"))
+            one(text_of(each, "Key"), text_of(each, "VersionId") or None, _condition(each))
             for each in asked
         )
     )
     return xml(f"<DeleteResult {NAMESPACE}>{''.join(results)}</DeleteResult>")
+
+
+def _condition(element: Element) -> versions.Condition:
+    """Return under which condition one of many objects is deleted. Raises Invalid(bad_xml)."""
+    etag, size = text_of(element, "ETag"), text_of(element, "Size")
+    modified = text_of(element, "LastModifiedTime")
+    if not etag and not size and not modified:
+        return versions.NO_CONDITION
+    modified_s = seconds_of(modified) if modified else None
+    if modified and modified_s is None:
+        modified_s = moment_ns(modified) // 10**9
+    if size and (not size.isdecimal() or len(size) > 19):
+        raise bad_xml("Size is a number.")
+    return versions.Condition(
+        etags=frozenset({etag.strip('"')}) if etag else frozenset(), modified_at_s=modified_s,
+        size=int(size) if size else None,
+    )  # fmt: skip
 
 
 def _content(version: Version, key: str, owner: str) -> str:

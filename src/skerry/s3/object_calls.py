@@ -1,45 +1,47 @@
-"""Operations on objects: put, get, head, delete, copy, tags."""
+"""Operations on objects: put, get, head, delete, copy."""
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
-import msgspec
-
-from skerry.base import Conflict, Invalid, NotFound
-from skerry.objects import buckets, reading, versions
+from skerry.base import Conflict, Invalid, NotBuilt, NotFound
+from skerry.objects import buckets, quotas, reading, uploads, versions
 from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
-from skerry.s3.access import authorize_object, bypasses_governance, check_hope
+from skerry.s3.access import authorize_object, bypasses_governance
 from skerry.s3.call import (
     NAMESPACE,
     Call,
     bucket_of,
     checksum_header,
     empty,
+    expect_owner,
     http_date,
     iso,
     seconds_of,
     xml,
 )
 from skerry.s3.connection import Response
-from skerry.s3.errors import xml_text
-from skerry.s3.ingest import copy_in, expectations, read_small, take
+from skerry.s3.ingest import copy_in, expectations, take, wanted_algorithm
+from skerry.s3.lock_headers import check_digest, lock_headers, lock_of
 from skerry.s3.router import Operation
-from skerry.s3.xml_in import parsed, text_of
+from skerry.s3.tags import tags_in_header
 
 if TYPE_CHECKING:
     from skerry.objects import Row
     from skerry.objects.model import Bucket
 
+REDIRECT = "x-amz-website-redirect-location"
+"""The header of an object that sends visitors of a website elsewhere."""
+
 _SAID = ("cache-control", "content-disposition", "content-encoding", "content-language",
-         "content-type", "expires", "x-amz-website-redirect-location")  # fmt: skip
+         "content-type", "expires", REDIRECT)  # fmt: skip
 _METADATA = "x-amz-meta-"
 _METADATA_BYTES_MAX = 8 << 10  # AWS has 2 KiB; clients that ask for more are not hurt
-_TAGS_MAX = 10
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _CANNED_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 _STORAGE_CLASSES = frozenset(
@@ -51,14 +53,18 @@ async def put_object(call: Call) -> Response:
     """Put an object."""
     told, condition = told_of(call), write_condition(call)
     expected, chunks = expectations(call)
+    if call.header("x-amz-write-offset-bytes") is not None:
+        raise NotBuilt("not_implemented", "Appending to an object is not built in Skerry.")
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "One PUT takes at most 5 GiB. Upload it in parts.")
-    bucket_of(call)
+    bucket = bucket_of(call)
+    check_digest(bucket, told.lock, expected)
+    quotas.foresee_put(call.objects, bucket, call.key, expected.size)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     version = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, condition
     )
-    return empty(200, [("ETag", f'"{version.etag}"'), *_version_headers(version, call),
+    return empty(200, [("ETag", f'"{version.etag}"'), *version_headers(version, call),
                        *checksum_headers(version.checksum)])  # fmt: skip
 
 
@@ -92,89 +98,35 @@ async def copy_object(call: Call) -> Response:
     source = buckets.find(call.objects, source_bucket)
     row = present(versions.find(call.objects, source, source_key, version_id), version_id)
     version = row.version
-    _check_source(call, version)
-    keeps = (call.header("x-amz-metadata-directive") or "COPY").upper() == "COPY"
-    asked = told_of(call)
+    check_source(call, version)
+    keeps, keeps_tags = _directive(call, "metadata"), _directive(call, "tagging")
+    asked, algorithm = told_of(call), wanted_algorithm(call.request.headers)
     is_same = (source_bucket, source_key, version_id) == (call.bucket, call.key, None)
-    if is_same and keeps and not asked.storage_class:
+    if is_same and keeps and not asked.storage_class and REDIRECT not in asked.headers:
         raise Invalid("bad_copy", "Copying an object to itself must change something.")
     if version.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A copy takes at most 5 GiB. Copy it in parts.")
     told = asked
     if keeps:
-        told = Told(
-            headers=version.headers, metadata=version.metadata, tags=version.tags,
-            storage_class=asked.storage_class, lock=asked.lock,
-        )  # fmt: skip
-    if (call.header("x-amz-tagging-directive") or "COPY").upper() == "REPLACE":
-        told = Told(
-            headers=told.headers, metadata=told.metadata, tags=asked.tags,
-            storage_class=told.storage_class, lock=told.lock,
-        )  # fmt: skip
-    elif told.tags:
-        source_id = version_id or ""
-        authorize_object(call, "s3:GetObjectTagging", source_bucket, source_key, source_id)
-        authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, "", told.tags)
-    taken = await copy_in(call.objects, row, 0, version.size, version.checksum)
+        headers = {name: value for name, value in version.headers.items() if name != REDIRECT}
+        headers |= {name: value for name, value in asked.headers.items() if name == REDIRECT}
+        told = dataclasses.replace(asked, headers=headers, metadata=version.metadata)
+    if keeps_tags:
+        told = dataclasses.replace(told, tags=version.tags)
+        if told.tags:
+            source_id = version_id or ""
+            authorize_object(call, "s3:GetObjectTagging", source_bucket, source_key, source_id)
+            authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, "", told.tags)
+    like = Checksum(algorithm, b"") if algorithm else version.checksum
+    quotas.foresee_put(call.objects, bucket_of(call), call.key, version.size)
+    taken = await copy_in(call.objects, row, 0, version.size, like)
     made = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, write_condition(call)
     )
-    headers = _version_headers(made, call)
+    headers = version_headers(made, call)
     if source.versioning != "off":
         headers.append(("x-amz-copy-source-version-id", version.version_id))
     return xml(f"<CopyObjectResult {NAMESPACE}>{_copied(made)}</CopyObjectResult>", 200, headers)
-
-
-async def get_tags(call: Call) -> Response:
-    """Tell the tags of an object."""
-    version_id = call.query.get("versionId") or None
-    row = present(versions.find(call.objects, bucket_of(call), call.key, version_id), version_id)
-    told = "".join(
-        f"<Tag><Key>{xml_text(key)}</Key><Value>{xml_text(value)}</Value></Tag>"
-        for key, value in row.version.tags.items()
-    )
-    return xml(f"<Tagging {NAMESPACE}><TagSet>{told}</TagSet></Tagging>")
-
-
-async def put_tags(call: Call) -> Response:
-    """Give an object tags in place of those it has."""
-    check_hope(call)
-    document = parsed(await read_small(call), "Tagging")
-    pairs = [(text_of(e, "Key"), text_of(e, "Value")) for e in document.iterfind("TagSet/Tag")]
-    tags, version_id = _tags(pairs), call.query.get("versionId", "")
-    authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, version_id, tags)
-    await _change_tags(call, tags)
-    return empty()
-
-
-async def delete_tags(call: Call) -> Response:
-    """Take the tags of an object away."""
-    await _change_tags(call, {})
-    return empty(204)
-
-
-async def get_attributes(call: Call) -> Response:
-    """Tell some of what is known of an object."""
-    wanted = {each.strip() for each in (call.header("x-amz-object-attributes") or "").split(",")}
-    if not wanted & {"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"}:
-        raise Invalid("bad_argument", "x-amz-object-attributes says what to tell.")
-    version_id = call.query.get("versionId") or None
-    row = present(versions.find(call.objects, bucket_of(call), call.key, version_id), version_id)
-    version, parts = row.version, ""
-    if "ETag" in wanted:
-        parts += f"<ETag>{version.etag}</ETag>"
-    if "Checksum" in wanted and version.checksum:
-        name = f"Checksum{version.checksum.algorithm}"
-        parts += f"<Checksum><{name}>{checksum_text(version.checksum)}</{name}></Checksum>"
-    if "ObjectParts" in wanted and version.parts:
-        parts += f"<ObjectParts><PartsCount>{len(version.parts)}</PartsCount></ObjectParts>"
-    if "StorageClass" in wanted:
-        parts += f"<StorageClass>{version.storage_class or 'STANDARD'}</StorageClass>"
-    if "ObjectSize" in wanted:
-        parts += f"<ObjectSize>{version.size}</ObjectSize>"
-    text = f"<GetObjectAttributesResponse {NAMESPACE}>{parts}</GetObjectAttributesResponse>"
-    modified = ("Last-Modified", http_date(version.modified_at_ns))
-    return xml(text, 200, [modified, *_version_headers(version, call)])
 
 
 # -- what is said of an object --
@@ -189,6 +141,8 @@ def told_of(call: Call) -> Told:
         headers["content-encoding"] = kept
         if not kept:
             del headers["content-encoding"]
+    if not headers.get(REDIRECT, "/").startswith(("/", "http://", "https://")):
+        raise Invalid("bad_redirect", f"{REDIRECT} begins with '/', 'http://' or 'https://'.")
     metadata = {
         name[len(_METADATA) :]: value
         for name, value in call.request.headers.items()
@@ -196,52 +150,34 @@ def told_of(call: Call) -> Told:
     }
     if sum(len(name) + len(value) for name, value in metadata.items()) > _METADATA_BYTES_MAX:
         raise Invalid("metadata_too_large", "An object's metadata has at most 8 KiB.")
+    # Presigned URLs hold headers too, where a line may end: nothing more may follow in an answer.
+    if any(
+        "\n" in text or "\r" in text
+        for each in (headers, metadata)
+        for text in (*each, *each.values())
+    ):
+        raise Invalid("bad_argument", "What is said of an object has no ends of lines.")
     check_acl(call)
     storage_class = call.header("x-amz-storage-class") or ""
     if storage_class and storage_class not in _STORAGE_CLASSES:
         raise Invalid("bad_storage_class", f"There is no storage class {storage_class[:40]!r}.")
-    text = call.header("x-amz-tagging") or ""
-    pairs = [part.partition("=")[::2] for part in text.split("&") if part]
-    tags = _tags([(_query_text(name), _query_text(value)) for name, value in pairs])
+    tags = tags_in_header(call.header("x-amz-tagging") or "")
     return Told(
         headers=headers, metadata=metadata, tags=tags,
-        storage_class="" if storage_class == "STANDARD" else storage_class,
+        storage_class="" if storage_class == "STANDARD" else storage_class, lock=lock_of(call),
     )  # fmt: skip
 
 
 def check_acl(call: Call) -> None:
     """Raise Invalid(no_acl) where a request wants an ACL that is not what holds anyway."""
-    if (call.header("x-amz-acl") or "") not in _CANNED_ACLS:
+    has_grants = any(name.startswith("x-amz-grant-") for name in call.request.headers)
+    if has_grants or (call.header("x-amz-acl") or "") not in _CANNED_ACLS:
         raise no_acl()
 
 
 def no_acl() -> Invalid:
     """Return the error of who wants an ACL."""
     return Invalid("no_acl", "The bucket does not allow ACLs: its owner owns all that is in it.")
-
-
-def _query_text(text: str) -> str:
-    return unquote(text.replace("+", " "))
-
-
-def _tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    tags = dict(pairs)
-    if len(tags) < len(pairs) or len(tags) > _TAGS_MAX:
-        raise Invalid("bad_tags", f"An object has at most {_TAGS_MAX} tags, no two of one name.")
-    for key, value in tags.items():
-        if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise Invalid("bad_tags", "A tag's key has 1 to 128 characters, its value up to 256.")
-    return tags
-
-
-async def _change_tags(call: Call, tags: dict[str, str]) -> None:
-    def changed(version: Version, _now_ns: int) -> Version:
-        if version.is_marker:
-            raise _marker()
-        return msgspec.structs.replace(version, tags=tags)
-
-    version_id = call.query.get("versionId") or None
-    await versions.change(call.objects, call.bucket, call.key, version_id, changed)
 
 
 # -- giving --
@@ -252,22 +188,22 @@ async def _given(call: Call, *, with_body: bool) -> Response:
     version_id = call.query.get("versionId") or None
     row = present(versions.find(call.objects, bucket, call.key, version_id), version_id)
     version = row.version
-    headers = _headers_of(version, bucket)
+    headers = [*_headers_of(version, bucket), *lock_headers(call, version)]
     if unchanged := _condition_of_get(call, version):
         return empty(unchanged, headers)
-    begin, size, status = 0, version.size, 200
+    begin, size, status, checksum = 0, version.size, 200, version.checksum
     if "partNumber" in call.query:
-        begin, size = _part_range(call, version)
-        status = 206
+        begin, size, checksum = _part_of(call, version)
+        status = 206 if size else 200  # no range is written that has no bytes
         if version.parts:
             headers.append(("x-amz-mp-parts-count", str(len(version.parts))))
     elif (found := _range_of(call, version)) is not None:
         begin, size = found
-        status = 206
+        status, checksum = 206, None
     if status == 206:
         headers.append(("Content-Range", f"bytes {begin}-{begin + size - 1}/{version.size}"))
-    elif (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
-        headers += checksum_headers(version.checksum)
+    if (call.header("x-amz-checksum-mode") or "").upper() == "ENABLED":
+        headers += checksum_headers(checksum)
     headers = _as_asked(call, headers)
     if not with_body:
         return Response(status, headers, b"", size)
@@ -327,7 +263,8 @@ def _condition_of_get(call: Call, version: Version) -> int | None:
 def _range_of(call: Call, version: Version) -> tuple[int, int] | None:
     """Return begin and size of the range that is asked for, None for all. Raises Invalid(bad_range)."""
     match = _RANGE.fullmatch((call.header("range") or "").strip())
-    if match is None or not (match[1] or match[2]):
+    is_other = (text := call.header("if-range")) is not None and not _is_same(text, version)
+    if match is None or not (match[1] or match[2]) or is_other:
         return None  # as HTTP has it: what is not understood is not there
     if match[1]:
         begin = int(match[1])
@@ -343,28 +280,45 @@ def _range_of(call: Call, version: Version) -> tuple[int, int] | None:
     return begin, end - begin + 1
 
 
-def _part_range(call: Call, version: Version) -> tuple[int, int]:
-    number = call.number("partNumber", 1, 10_000)
-    sizes = [size for _, size in version.parts] or [version.size]
-    if not 1 <= number <= len(sizes):
-        raise Invalid("bad_range", f"The object has {len(sizes)} parts.")
-    return sum(sizes[: number - 1]), sizes[number - 1]
+def _is_same(text: str, version: Version) -> bool:
+    """Tell whether If-Range means this version: who goes on with another one gets it whole."""
+    since_s = seconds_of(text)
+    same_s = version.modified_at_ns // 10**9
+    return text.strip().strip('"') == version.etag if since_s is None else since_s == same_s
+
+
+def _part_of(call: Call, version: Version) -> tuple[int, int, Checksum | None]:
+    """Return begin, size and checksum of a part, by its place among the parts."""
+    index = call.number("partNumber", 1, 10_000)
+    parts = version.parts or ((1, version.size),)
+    if not 1 <= index <= len(parts):
+        raise Invalid("bad_range", f"The object has {len(parts)} parts.")
+    number, size = parts[index - 1]
+    checksum = version.checksum
+    if version.upload_id:
+        kept = uploads.parts(call.objects, version.upload_id, number - 1, 1)
+        checksum = kept[0].checksum if kept else None
+    return sum(each for _, each in parts[: index - 1]), size, checksum
 
 
 def present(row: Row, version_id: str | None) -> Row:
     """Return row if it is no delete marker. Raises NotFound(no_such_key), Invalid(is_marker)."""
     if row.version.is_marker:
         if version_id is None:
-            raise NotFound("no_such_key", "The object was deleted.")
-        raise _marker()
+            gone = {"marker": row.version.version_id}
+            raise NotFound("no_such_key", "The object was deleted.", gone)
+        raise marker(row.version)
     return row
 
 
-def _marker() -> Invalid:
-    return Invalid("is_marker", "That version is a delete marker.")
+def marker(version: Version) -> Invalid:
+    """Return the error of who asks for the bytes of a marker."""
+    told = {"marker": version.version_id, "modified": http_date(version.modified_at_ns)}
+    return Invalid("is_marker", "That version is a delete marker.", told)
 
 
-def _version_headers(version: Version, call: Call) -> list[tuple[str, str]]:
+def version_headers(version: Version, call: Call) -> list[tuple[str, str]]:
+    """Return the header that tells which version is meant, where there can be several."""
     bucket = buckets.find(call.objects, call.bucket)
     return [] if bucket.versioning == "off" else [("x-amz-version-id", version.version_id)]
 
@@ -378,6 +332,14 @@ def checksum_headers(checksum: Checksum | None) -> list[tuple[str, str]]:
         (checksum_header(checksum.algorithm), checksum_text(checksum)),
         ("x-amz-checksum-type", kind),
     ]
+
+
+def checksum_xml(checksum: Checksum | None) -> str:
+    """Return a checksum as documents have it, nothing if there is none."""
+    if checksum is None:
+        return ""
+    name = f"Checksum{checksum.algorithm}"
+    return f"<{name}>{checksum_text(checksum)}</{name}>"
 
 
 def checksum_text(checksum: Checksum) -> str:
@@ -435,10 +397,20 @@ def source_of(call: Call) -> tuple[str, str, str | None]:
     if not bucket or not key:
         raise Invalid("bad_copy_source", "x-amz-copy-source is BUCKET/KEY, encoded.")
     authorize_object(call, "s3:GetObject", bucket, key, version_id or "")
+    expect_owner(call, bucket, "x-amz-source-expected-bucket-owner")
     return bucket, key, version_id
 
 
-def _check_source(call: Call, version: Version) -> None:
+def _directive(call: Call, what: str) -> bool:
+    """Return whether a copy keeps what its source has."""
+    text = (call.header(f"x-amz-{what}-directive") or "COPY").upper()
+    if text not in ("COPY", "REPLACE"):
+        raise Invalid("bad_argument", f"x-amz-{what}-directive is COPY or REPLACE.")
+    return text == "COPY"
+
+
+def check_source(call: Call, version: Version) -> None:
+    """Raise Conflict(condition_failed) where the source of a copy is not as it shall be."""
     prefix = "x-amz-copy-source-if-"
     modified_s = version.modified_at_ns // 10**9
     match, none = call.header(prefix + "match"), call.header(prefix + "none-match")
@@ -457,10 +429,7 @@ def _check_source(call: Call, version: Version) -> None:
 def _copied(version: Version) -> str:
     text = f"<LastModified>{iso(version.modified_at_ns)}</LastModified>"
     text += f"<ETag>&quot;{version.etag}&quot;</ETag>"
-    if version.checksum is not None:
-        name = f"Checksum{version.checksum.algorithm}"
-        text += f"<{name}>{checksum_text(version.checksum)}</{name}>"
-    return text
+    return text + checksum_xml(version.checksum)
 
 
 OPERATIONS = (
@@ -474,19 +443,4 @@ OPERATIONS = (
         name="HeadObject", method="HEAD", on="object", handler=head_object, action="s3:GetObject"
     ),
     Operation(name="DeleteObject", method="DELETE", on="object", handler=delete_object),
-    Operation(
-        name="GetObjectTagging", method="GET", on="object", handler=get_tags, query={"tagging": ""}
-    ),
-    Operation(
-        name="PutObjectTagging", method="PUT", on="object", handler=put_tags,
-        query={"tagging": ""}, checks_itself=True,
-    ),
-    Operation(
-        name="DeleteObjectTagging", method="DELETE", on="object", handler=delete_tags,
-        query={"tagging": ""},
-    ),
-    Operation(
-        name="GetObjectAttributes", method="GET", on="object", handler=get_attributes,
-        query={"attributes": ""},
-    ),
 )  # fmt: skip

@@ -7,14 +7,21 @@ import socket
 from typing import TYPE_CHECKING
 
 from skerry.s3 import (
+    attribute_calls,
     bucket_calls,
+    cors_calls,
     form_calls,
     lifecycle_calls,
     listing_calls,
+    lock_calls,
     object_calls,
     policy_calls,
+    quota_calls,
+    settled_calls,
+    tag_calls,
     unset_calls,
     upload_calls,
+    website_calls,
 )
 from skerry.s3.connection import Connection
 from skerry.s3.router import Operation, Router
@@ -38,6 +45,13 @@ OPERATIONS: tuple[Operation, ...] = (
     *policy_calls.OPERATIONS,
     *upload_calls.OPERATIONS,
     *lifecycle_calls.OPERATIONS,
+    *attribute_calls.OPERATIONS,
+    *cors_calls.OPERATIONS,
+    *lock_calls.OPERATIONS,
+    *quota_calls.OPERATIONS,
+    *settled_calls.OPERATIONS,
+    *tag_calls.OPERATIONS,
+    *website_calls.OPERATIONS,
     *unset_calls.OPERATIONS,
     *UNBUILT,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,14 +13,17 @@ from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
 from skerry.s3 import metrics, query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
-from skerry.s3.call import Call, header_of, is_header
+from skerry.s3.call import Call, expect_owner, header_of, http_date, is_header
 from skerry.s3.connection import Request, Response
-from skerry.s3.errors import error_body, told
+from skerry.s3.cors_calls import preflight, shared
+from skerry.s3.errors import error_body, error_headers, told
 from skerry.s3.identity import Identity
 from skerry.s3.keyring import Keyring
 from skerry.s3.metrics import Metrics
 from skerry.s3.router import On, Router
 from skerry.s3.signature import Asked, Claim, check, claim_of
+from skerry.s3.website import site_of
+from skerry.s3.website_calls import visit
 
 _QUERY_MAX = 64
 CATALOG_PATH = b"/iceberg/"
@@ -62,17 +66,33 @@ class Service:
             traceback.print_exception(error, file=sys.stderr)
             body = error_body("InternalError", "Skerry made a mistake here.", "", request_id)
             response = Response(500, [("Content-Type", "application/xml")], body)
-        response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry")]
+        response.headers += [("x-amz-request-id", request_id), ("Server", "Skerry"),
+                             ("Date", _date(self.now_s()))]  # fmt: skip
+        if "origin" in request.headers and request.method != "OPTIONS":
+            response.headers += self._shared(request)
         took_s = (self.objects.clock.monotonic_ns() - began_ns) / 1e9
         self.metrics.answered(request, response, took_s)
         return response
 
     async def _answer(self, request: Request, request_id: str) -> Response:
         path, pairs = target_of(request.target)
+        site = site_of(request.headers.get("host", ""), self.domain)
+        if request.method == "OPTIONS":
+            request.operation = "Preflight"
+            return preflight(self.objects, self._bucket(path, request), request.headers)
+        if site:
+            request.operation = "Website"
+            return await visit(self._visit(request, site, path[1:], request_id))
         if path in _PROBES and self._is_probe(path, request):
             return self._health(path)
         if path in metrics.PATHS and self._is_probe(path, request):
             return self._metrics(request)
+        return await self._called(request, request_id, path, pairs)
+
+    async def _called(
+        self, request: Request, request_id: str, path: str, pairs: Sequence[tuple[str, str]]
+    ) -> Response:
+        """Return the answer to a call of the API."""
         asked = Asked(method=request.method, path=path, query=pairs, headers=request.headers)
         is_old = signature_v2.speaks(asked)
         claim = signature_v2.claim_of(asked) if is_old else claim_of(asked)
@@ -100,6 +120,7 @@ class Service:
         )  # fmt: skip
         if not operation.checks_itself:
             authorize(call, operation.allowed_by)
+        expect_owner(call, bucket, "x-amz-expected-bucket-owner")
         assert operation.handler is not None, "the router finds none without"
         try:
             return await operation.handler(call)
@@ -108,6 +129,27 @@ class Service:
                 # As AWS has it: who may not list is not told what there is.
                 raise Denied("access_denied", "This access key may not s3:ListBucket.") from None
             raise
+
+    def _visit(self, request: Request, bucket: str, key: str, request_id: str) -> Call:
+        """Return the call of a visitor of a website, who is nobody whatever they send."""
+        return Call(
+            objects=self.objects, request=request, bucket=bucket, key=key, query={},
+            identity=_ANYBODY, claim=None, secret="", region=self.region,
+            request_id=request_id, keyring=self.keyring,
+        )  # fmt: skip
+
+    def _shared(self, request: Request) -> list[tuple[str, str]]:
+        """Return what tells a browser whether a page of another origin gets the answer."""
+        try:
+            path, _ = target_of(request.target)
+        except SkerryError:
+            return []
+        bucket = self._bucket(path, request)
+        return shared(self.objects, bucket, request.method, request.headers)
+
+    def _bucket(self, path: str, request: Request) -> str:
+        host = request.headers.get("host", "")
+        return site_of(host, self.domain) or self._place(path, host)[1]
 
     def _is_for_catalog(self, request: Request) -> bool:
         name = request.headers.get("host", "").lower().partition(":")[0]
@@ -172,6 +214,12 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
     return text, pairs
 
 
+@functools.lru_cache(maxsize=2)
+def _date(now_s: int) -> str:
+    """Return the moment of an answer, by which clients find out that their own clock is wrong."""
+    return http_date(now_s * 10**9)
+
+
 def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:
     """Have the headers that a presigned URL holds beside its signature: they are signed with it.
 
@@ -188,7 +236,7 @@ def _refused(request: Request, error: SkerryError, request_id: str) -> Response:
     answer = told(error)
     resource = request.target.partition(b"?")[0].decode("latin-1")
     body = error_body(answer.code, error.message, resource, request_id)
-    headers = [("Content-Type", "application/xml")]
+    headers = [("Content-Type", "application/xml"), *error_headers(error)]
     if answer.status == 503:
         headers.append(("Retry-After", "1"))
     if request.method == "HEAD" or answer.status == 304:

@@ -14,14 +14,11 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
 _SETTINGS = {
-    "cors": "BucketCors", "tagging": "BucketTagging", "encryption": "BucketEncryption",
-    "website": "BucketWebsite", "replication": "BucketReplication",
-    "ownershipControls": "BucketOwnershipControls",
+    "encryption": "BucketEncryption", "replication": "BucketReplication",
 }  # fmt: skip
 _ONLY_PUT = {
-    "notification": "BucketNotificationConfiguration", "object-lock": "ObjectLockConfiguration",
-    "logging": "BucketLogging", "accelerate": "BucketAccelerateConfiguration",
-    "requestPayment": "BucketRequestPayment",
+    "notification": "BucketNotificationConfiguration",
+    "logging": "BucketLogging",
 }  # fmt: skip
 _LISTED = {
     "analytics": "BucketAnalyticsConfiguration", "inventory": "BucketInventoryConfiguration",
@@ -32,10 +29,6 @@ UNBUILT = (
     *_each("bucket", _SETTINGS, _SET),
     *_each("bucket", _ONLY_PUT, {"PUT": "Put"}),
     *_each("bucket", _LISTED, _ALL),
-    *_each(
-        "object", {"retention": "ObjectRetention", "legal-hold": "ObjectLegalHold"},
-        {"GET": "Get", "PUT": "Put"},
-    ),
     *_each("object", {"torrent": "ObjectTorrent"}, {"GET": "Get"}),
     *_each("object", {"select": "ObjectContent"}, {"POST": "Select"}),
     *_each("object", {"restore": "Object"}, {"POST": "Restore"}),

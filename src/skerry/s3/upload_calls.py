@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from skerry.base import Invalid
-from skerry.objects import buckets, uploads, versions
+from skerry.objects import buckets, listing, quotas, uploads, versions
 from skerry.objects.combine import combined
 from skerry.objects.model import PART_BYTES_MAX, Checksum, Part, Upload
 from skerry.objects.uploads import Chosen, Summing
@@ -23,9 +24,12 @@ from skerry.s3.ingest import (
     read_small,
     take,
 )
+from skerry.s3.listing_calls import encoder
+from skerry.s3.lock_headers import check_digest
 from skerry.s3.object_calls import (
+    check_source,
     checksum_headers,
-    checksum_text,
+    checksum_xml,
     present,
     source_of,
     told_of,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from skerry.s3.connection import Response
+    from skerry.s3.ingest import Expected
 
 _PAGE_MAX = 1000
 _SOURCE_RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})")
@@ -61,7 +66,7 @@ async def create_upload(call: Call) -> Response:
     headers: list[tuple[str, str]] = []
     if algorithm is not None:
         headers += [("x-amz-checksum-algorithm", algorithm),
-                    ("x-amz-checksum-type", "FULL_OBJECT" if is_whole else "COMPOSITE")]  # fmt: skip
+                    ("x-amz-checksum-type", _kind(upload))]  # fmt: skip
     return xml(
         f"<InitiateMultipartUploadResult {NAMESPACE}><Bucket>{call.bucket}</Bucket>"
         f"<Key>{xml_text(call.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
@@ -75,6 +80,9 @@ async def upload_part(call: Call) -> Response:
     expected, chunks = expectations(call)
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
+    check_digest(bucket_of(call), upload.lock, expected)
+    quotas.foresee_part(call.objects, upload, number, expected.size)
+    expected = _with_algorithm(expected, upload)
     taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
     part = await uploads.put_part(
         call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
@@ -88,6 +96,7 @@ async def upload_part_copy(call: Call) -> Response:
     bucket, key, version_id = source_of(call)
     source = buckets.find(call.objects, bucket)
     row = present(versions.find(call.objects, source, key, version_id), version_id)
+    check_source(call, row.version)
     begin, size = 0, row.version.size
     if (text := call.header("x-amz-copy-source-range")) is not None:
         match = _SOURCE_RANGE.fullmatch(text)
@@ -96,25 +105,33 @@ async def upload_part_copy(call: Call) -> Response:
         begin, size = int(match[1]), int(match[2]) - int(match[1]) + 1
     if size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
+    quotas.foresee_part(call.objects, upload, number, size)
     like = Checksum(upload.algorithm, b"") if upload.algorithm else None
     taken = await copy_in(call.objects, row, begin, size, like)
     part = await uploads.put_part(
         call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
     )
+    told = [("x-amz-copy-source-version-id", row.version.version_id)]
+    told = told if source.versioning != "off" else []
     return xml(
         f"<CopyPartResult {NAMESPACE}><LastModified>{iso(part.modified_at_ns)}</LastModified>"
-        f"<ETag>&quot;{part.md5.hex()}&quot;</ETag></CopyPartResult>"
-    )
+        f"<ETag>&quot;{part.md5.hex()}&quot;</ETag>{checksum_xml(part.checksum)}</CopyPartResult>",
+        200, told,
+    )  # fmt: skip
 
 
 async def complete_upload(call: Call) -> Response:
     """Make the object of its parts."""
     document = parsed(await read_small(call), "CompleteMultipartUpload")
     chosen = [_chosen(each) for each in document.findall("Part")]
-    said = _whole_said(call)
+    said, size, kind = _whole_said(call), _size_said(call), call.header("x-amz-checksum-type")
 
     def checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
         made = _checksum(upload, parts)
+        if size is not None and size != sum(part.piece.size for part in parts):
+            raise Invalid("bad_checksum", "The parts have another size than x-amz-mp-object-size.")
+        if kind is not None and upload.algorithm and kind.upper() != _kind(upload):
+            raise Invalid("bad_checksum", f"The upload was begun with the type {_kind(upload)}.")
         if said is not None and (made is None or said != (made.algorithm, made.value)):
             raise Invalid("bad_digest", "The object does not fit the checksum that is said.")
         return made
@@ -126,12 +143,10 @@ async def complete_upload(call: Call) -> Response:
     headers: list[tuple[str, str]] = []
     if bucket_of(call).versioning != "off":
         headers.append(("x-amz-version-id", version.version_id))
-    checksum = ""
+    checksum = checksum_xml(version.checksum)
     if version.checksum is not None:
-        name = f"Checksum{version.checksum.algorithm}"
-        kind = "COMPOSITE" if version.checksum.parts else "FULL_OBJECT"
-        checksum = f"<{name}>{checksum_text(version.checksum)}</{name}>"
-        checksum += f"<ChecksumType>{kind}</ChecksumType>"
+        made = "COMPOSITE" if version.checksum.parts else "FULL_OBJECT"
+        checksum += f"<ChecksumType>{made}</ChecksumType>"
     place = f"http://{xml_text(call.header('host') or '')}/{call.bucket}/{quote(call.key)}"
     return xml(
         f"<CompleteMultipartUploadResult {NAMESPACE}><Location>{place}</Location>"
@@ -157,48 +172,68 @@ async def list_parts(call: Call) -> Response:
     told = "".join(
         f"<Part><PartNumber>{each.number}</PartNumber>"
         f"<LastModified>{iso(each.modified_at_ns)}</LastModified>"
-        f"<ETag>&quot;{each.md5.hex()}&quot;</ETag><Size>{each.piece.size}</Size></Part>"
+        f"<ETag>&quot;{each.md5.hex()}&quot;</ETag>{checksum_xml(each.checksum)}"
+        f"<Size>{each.piece.size}</Size></Part>"
         for each in found
     )
+    summed = ""
+    if upload.algorithm is not None:
+        summed = f"<ChecksumAlgorithm>{upload.algorithm}</ChecksumAlgorithm>"
+        summed += f"<ChecksumType>{_kind(upload)}</ChecksumType>"
     following = f"<NextPartNumberMarker>{found[-1].number}</NextPartNumberMarker>" if found else ""
     return xml(
         f"<ListPartsResult {NAMESPACE}><Bucket>{call.bucket}</Bucket>"
         f"<Key>{xml_text(call.key)}</Key><UploadId>{upload.upload_id}</UploadId>"
         f"{owner_xml(upload.owner, 'Initiator')}{owner_xml(upload.owner)}"
         f"<StorageClass>{upload.storage_class or 'STANDARD'}</StorageClass>"
-        f"<PartNumberMarker>{after}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts>"
+        f"{summed}<PartNumberMarker>{after}</PartNumberMarker>{following}<MaxParts>{limit}</MaxParts>"
         f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{told}</ListPartsResult>"
     )
 
 
 async def list_uploads(call: Call) -> Response:
     """List the uploads under way in a bucket."""
-    bucket = bucket_of(call)
+    bucket, encode = bucket_of(call), encoder(call)
     limit = call.number("max-uploads", _PAGE_MAX, _PAGE_MAX)
     prefix, after = call.query.get("prefix", ""), call.query.get("key-marker", "")
-    after_id = call.query.get("upload-id-marker", "")
-    found = uploads.page(call.objects, bucket, prefix, (after, after_id), limit + 1)
-    more, found = len(found) > limit, found[:limit]
-    told = "".join(
-        f"<Upload><Key>{xml_text(each.key)}</Key><UploadId>{each.upload_id}</UploadId>"
-        f"{owner_xml(each.owner, 'Initiator')}{owner_xml(each.owner)}"
-        f"<StorageClass>{each.storage_class or 'STANDARD'}</StorageClass>"
-        f"<Initiated>{iso(each.begun_at_ns)}</Initiated></Upload>"
-        for each in found
+    delimiter, after_id = call.query.get("delimiter", ""), call.query.get("upload-id-marker", "")
+    found = listing.upload_page(
+        call.objects, bucket, prefix=prefix, delimiter=delimiter, limit=limit,
+        after=(after, after_id if after else ""),
+    )  # fmt: skip
+    told = "".join(_under_way(each, encode(each.key)) for each in found.uploads)
+    told += "".join(
+        f"<CommonPrefixes><Prefix>{encode(each)}</Prefix></CommonPrefixes>"
+        for each in found.prefixes
     )
     following = ""
-    if more and found:
+    if found.next is not None:
         following = (
-            f"<NextKeyMarker>{xml_text(found[-1].key)}</NextKeyMarker>"
-            f"<NextUploadIdMarker>{found[-1].upload_id}</NextUploadIdMarker>"
+            f"<NextKeyMarker>{encode(found.next[0])}</NextKeyMarker>"
+            f"<NextUploadIdMarker>{found.next[1]}</NextUploadIdMarker>"
         )
+    if delimiter:
+        following += f"<Delimiter>{encode(delimiter)}</Delimiter>"
+    if "encoding-type" in call.query:
+        following += "<EncodingType>url</EncodingType>"
     return xml(
         f"<ListMultipartUploadsResult {NAMESPACE}><Bucket>{bucket.name}</Bucket>"
-        f"<KeyMarker>{xml_text(after)}</KeyMarker><UploadIdMarker>{xml_text(after_id)}"
-        f"</UploadIdMarker>{following}<Prefix>{xml_text(prefix)}</Prefix>"
+        f"<KeyMarker>{encode(after)}</KeyMarker><UploadIdMarker>{xml_text(after_id)}"
+        f"</UploadIdMarker>{following}<Prefix>{encode(prefix)}</Prefix>"
         f"<MaxUploads>{limit}</MaxUploads>"
-        f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{told}"
+        f"<IsTruncated>{'true' if found.next is not None else 'false'}</IsTruncated>{told}"
         "</ListMultipartUploadsResult>"
+    )
+
+
+def _under_way(upload: Upload, key: str) -> str:
+    algorithm = upload.algorithm
+    summed = f"<ChecksumAlgorithm>{algorithm}</ChecksumAlgorithm>" if algorithm else ""
+    return (
+        f"<Upload><Key>{key}</Key><UploadId>{upload.upload_id}</UploadId>"
+        f"{owner_xml(upload.owner, 'Initiator')}{owner_xml(upload.owner)}"
+        f"<StorageClass>{upload.storage_class or 'STANDARD'}</StorageClass>"
+        f"<Initiated>{iso(upload.begun_at_ns)}</Initiated>{summed}</Upload>"
     )
 
 
@@ -228,6 +263,29 @@ def _chosen(element: Element) -> Chosen:
     return Chosen(
         number=int(number), etag=text_of(element, "ETag").strip().strip('"'), checksum=checksum
     )
+
+
+def _with_algorithm(expected: Expected, upload: Upload) -> Expected:
+    """Return what is expected of a part: the checksum that the upload was begun with, as AWS."""
+    if upload.algorithm is None or expected.algorithm == upload.algorithm:
+        return expected
+    if expected.algorithm is not None:
+        raise Invalid(
+            "bad_checksum",
+            f"The upload was begun with checksums {upload.algorithm}, not {expected.algorithm}.",
+        )
+    return dataclasses.replace(expected, algorithm=upload.algorithm)
+
+
+def _kind(upload: Upload) -> str:
+    return "FULL_OBJECT" if upload.is_whole else "COMPOSITE"
+
+
+def _size_said(call: Call) -> int | None:
+    text = call.header("x-amz-mp-object-size")
+    if text is not None and (not text.isdecimal() or len(text) > 19):
+        raise Invalid("bad_argument", "x-amz-mp-object-size is a number.")
+    return None if text is None else int(text)
 
 
 def _whole_said(call: Call) -> tuple[str, bytes] | None:
