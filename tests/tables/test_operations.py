@@ -3,10 +3,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from skerry.base import Conflict, Invalid, NotFound, SkerryError, TooLarge
-from skerry.objects import versions
+from skerry.objects import buckets, locks, versions
 from skerry.objects.model import Bucket
 from skerry.tables import Identifier, Tables, files, namespaces, operations
 from tests.tables.warehouse import (
@@ -47,6 +48,22 @@ def test_a_table_is_there_after_a_restart(tmp_path: Path) -> None:
         assert loaded.metadata_key.startswith(f"{loaded.location}/metadata/00000-")
 
     tell(tmp_path, story, after)
+
+
+def test_where_all_is_locked_who_loses_is_told_so(tmp_path: Path) -> None:
+    async def story(tables: Tables, lake: Bucket) -> None:
+        await create(tables, lake)
+        default = locks.DefaultRetention(mode="COMPLIANCE", days=1)
+
+        def locked(bucket: Bucket) -> Bucket:
+            return locks.locked(msgspec.structs.replace(bucket, versioning="enabled"), default)
+
+        await buckets.change(tables.objects, "lake", locked)
+        commits = [operations.commit(tables, lake, [snapshot(n, None)]) for n in (1, 2)]
+        done = await asyncio.gather(*commits, return_exceptions=True)
+        assert {type(each) for each in done} == {list, Conflict}
+
+    tell(tmp_path, story)
 
 
 def test_a_name_is_taken_once_by_a_table_or_view(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ names: they take room and do no harm.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skerry.base import Conflict, LimitReached, NotFound, TooLarge
+from skerry.base import Conflict, Denied, LimitReached, NotFound, TooLarge
 from skerry.objects import versions
 from skerry.objects.model import Bucket, Version
 from skerry.tables import files, model, namespaces, store
@@ -406,9 +407,10 @@ async def _write_all(tables: Tables, bucket: Bucket, staged: Sequence[_Staged]) 
 
 
 async def unwrite(tables: Tables, bucket: Bucket, written: Sequence[Version]) -> None:
-    """Delete metadata files that nothing will name."""
+    """Delete metadata files that nothing will name; where they are locked they stay."""
     for each in written:
-        await versions.delete(tables.objects, bucket.name, each.key, each.version_id)
+        with contextlib.suppress(Denied):
+            await versions.delete(tables.objects, bucket.name, each.key, each.version_id)
 
 
 def _location_taken() -> Conflict:
