@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skerry.base import Conflict, Invalid
 from skerry.objects.model import Bucket
-from skerry.tables import Tables, operations
+from skerry.tables import Tables, commits, operations
 from tests.tables.warehouse import T, change, create, metadata_of, tell
 
 IDS = st.sampled_from([-1, 0, 1, 2, 3, 999, 2**31, 2**63, 2**70])
@@ -82,18 +82,18 @@ UPDATE = st.one_of(
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(UPDATE, min_size=1, max_size=4), min_size=5, max_size=15))
-def test_a_table_outlives_all_updates(commits: list[list[dict[str, Any]]]) -> None:
+def test_a_table_outlives_all_updates(asked: list[list[dict[str, Any]]]) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
-        for updates in commits:
+        for updates in asked:
             try:
-                (after,) = await operations.commit(tables, lake, [change(T, updates)])
+                (after,) = await commits.commit(tables, lake, [change(T, updates)])
             except (Invalid, Conflict):
                 continue
             found = await operations.load(tables, lake, T, "table")
             assert metadata_of(found) == metadata_of(after)
         more = change(T, [{"action": "set-properties", "updates": {"still": "alive"}}])
-        (after,) = await operations.commit(tables, lake, [more])
+        (after,) = await commits.commit(tables, lake, [more])
         assert metadata_of(after)["properties"]["still"] == "alive"
 
     with tempfile.TemporaryDirectory() as folder:
