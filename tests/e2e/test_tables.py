@@ -18,6 +18,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 from botocore.exceptions import ClientError
+from pyarrow import parquet
+from pyarrow.fs import S3FileSystem
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -185,6 +187,16 @@ def test_duckdb_and_pyiceberg_read_what_the_other_wrote(store: Store, space: str
     assert sorted(table.scan().to_arrow().to_pydict()["a"]) == [1, 3, 4]
     table.overwrite(ROWS.slice(0, 1))
     assert duck(store, space)("FROM t") == [(1, "x")]
+
+
+def test_pyarrow_reads_the_files_of_a_table(store: Store, space: str) -> None:
+    table = pyiceberg(store).create_table(f"{space}.t", schema=ROWS.schema)
+    table.append(ROWS)
+    disk = S3FileSystem(
+        anonymous=True, endpoint_override=store.url, region="us-east-1", scheme="http"
+    )
+    paths = [task.file.file_path.removeprefix("s3://") for task in table.scan().plan_files()]
+    assert parquet.read_table(paths, filesystem=disk).to_pydict() == ROWS.to_pydict()
 
 
 def test_pyiceberg_does_all_that_it_can(store: Store, space: str) -> None:

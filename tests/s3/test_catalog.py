@@ -1,15 +1,17 @@
 """What tables need of S3: keys to the files of one, and public buckets that clients can write to."""
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
 from skerry.base import Invalid
+from skerry.iceberg import Answer
 from skerry.objects import buckets
 from skerry.objects.model import bucket_name
 from skerry.s3.access import ANONYMOUS
-from skerry.s3.catalog import table_policy
+from skerry.s3.catalog import Outbox, table_policy
 from tests.objects.place import get
 from tests.s3.site import Site, parsed, tell
 
@@ -23,6 +25,23 @@ def test_a_key_to_a_table_reaches_its_files_alone() -> None:
     objects, _ = json.loads(table_policy("lake", "ns/t-1", is_writer=True))["Statement"]
     assert {"s3:PutObject", "s3:DeleteObject"} <= set(objects["Action"])
     assert "s3:DeleteObjectVersion" not in objects["Action"]
+
+
+def test_big_answers_on_their_way_have_a_limit() -> None:
+    async def story() -> None:
+        outbox, big = Outbox(bytes_max=1 << 20), Answer(200, b"x" * (600 << 10))
+        first = outbox.response(big)
+        assert outbox.response(big).status == 503
+        assert outbox.response(Answer(200, b"small")).body == b"small"
+        assert not isinstance(first.body, bytes)
+        assert b"".join([bytes(piece) async for piece in first.body]) == big.body
+        second = outbox.response(big)
+        assert not isinstance(second.body, bytes)
+        await anext(second.body)
+        await second.body.aclose()  # a client that is gone
+        assert outbox.response(big).status == 200
+
+    asyncio.run(story())
 
 
 def test_no_bucket_has_the_name_of_the_catalogue() -> None:

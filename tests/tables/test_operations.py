@@ -3,12 +3,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from skerry.base import Conflict, Invalid, NotFound, SkerryError, TooLarge
-from skerry.objects import versions
+from skerry.objects import buckets, locks, versions
 from skerry.objects.model import Bucket
-from skerry.tables import Identifier, Tables, files, namespaces, operations
+from skerry.tables import Identifier, Tables, commits, files, namespaces, operations
 from tests.tables.warehouse import (
     T,
     U,
@@ -49,6 +50,22 @@ def test_a_table_is_there_after_a_restart(tmp_path: Path) -> None:
     tell(tmp_path, story, after)
 
 
+def test_where_all_is_locked_who_loses_is_told_so(tmp_path: Path) -> None:
+    async def story(tables: Tables, lake: Bucket) -> None:
+        await create(tables, lake)
+        default = locks.DefaultRetention(mode="COMPLIANCE", days=1)
+
+        def locked(bucket: Bucket) -> Bucket:
+            return locks.locked(msgspec.structs.replace(bucket, versioning="enabled"), default)
+
+        await buckets.change(tables.objects, "lake", locked)
+        asked = [commits.commit(tables, lake, [snapshot(n, None)]) for n in (1, 2)]
+        done = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(each) for each in done} == {list, Conflict}
+
+    tell(tmp_path, story)
+
+
 def test_a_name_is_taken_once_by_a_table_or_view(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
@@ -68,12 +85,11 @@ def test_a_staged_table_is_none_until_it_is_committed(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             operations.find(tables, lake, T, "table")
 
-        (made,) = await operations.commit(tables, lake, [creating(staged, T)])
+        (made,) = await commits.commit(tables, lake, [creating(staged, T)])
         assert metadata_of(made)["table-uuid"] == metadata_of(staged)["table-uuid"]
         assert made.location == staged.location
         assert (
-            await error_of(operations.commit(tables, lake, [creating(staged, T)]))
-            == "commit_failed"
+            await error_of(commits.commit(tables, lake, [creating(staged, T)])) == "commit_failed"
         )
 
     tell(tmp_path, story)
@@ -83,12 +99,12 @@ def test_a_commit_of_two_tables_is_whole_or_none(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
         await create(tables, lake, U)
-        await operations.commit(tables, lake, [set_properties(T, n="1"), set_properties(U, n="1")])
+        await commits.commit(tables, lake, [set_properties(T, n="1"), set_properties(U, n="1")])
         wrong = change(U, [{"action": "set-properties", "updates": {"n": "2"}}], [
             {"type": "assert-current-schema-id", "current-schema-id": 7},
         ])  # fmt: skip
         before = keys(tables, lake)
-        both = operations.commit(tables, lake, [set_properties(T, n="2"), wrong])
+        both = commits.commit(tables, lake, [set_properties(T, n="2"), wrong])
         assert await error_of(both) == "commit_failed"
 
         assert (await properties(tables, lake), await properties(tables, lake, U)) == (
@@ -105,8 +121,8 @@ def test_of_many_who_append_at_once_one_wins_each_time(tmp_path: Path) -> None:
         before: int | None = None
         for turn in range(3):
             appends = [snapshot(10 * turn + n, before) for n in range(1, 6)]
-            commits = [operations.commit(tables, lake, [each]) for each in appends]
-            done = await asyncio.gather(*commits, return_exceptions=True)
+            asked = [commits.commit(tables, lake, [each]) for each in appends]
+            done = await asyncio.gather(*asked, return_exceptions=True)
             won = [each for each in done if not isinstance(each, BaseException)]
             assert len(won) == 1
             assert all(isinstance(e, Conflict) for e in done if isinstance(e, BaseException))
@@ -123,7 +139,7 @@ def test_what_does_not_exclude_each_other_all_happens(tmp_path: Path) -> None:
         await create(tables, lake)
         names = "abcd"
         await asyncio.gather(
-            *(operations.commit(tables, lake, [set_properties(T, **{n: n})]) for n in names)
+            *(commits.commit(tables, lake, [set_properties(T, **{n: n})]) for n in names)
         )
 
         assert await properties(tables, lake) == {n: n for n in names}
@@ -151,12 +167,12 @@ def test_a_crash_between_metadata_and_pointer_leaves_the_table_as_it_was(tmp_pat
         await create(tables, lake)
         tables.database = Cut(tables.database)  # type: ignore[assignment]
         with pytest.raises(PowerCut):
-            await operations.commit(tables, lake, [set_properties(T, n="1")])
+            await commits.commit(tables, lake, [set_properties(T, n="1")])
         assert len(keys(tables, lake)) == 2
 
     async def after(tables: Tables, lake: Bucket) -> None:
         assert await properties(tables, lake) == {}
-        await operations.commit(tables, lake, [set_properties(T, n="2")])
+        await commits.commit(tables, lake, [set_properties(T, n="2")])
         assert await properties(tables, lake) == {"n": "2"}
 
     tell(tmp_path, story, after)
@@ -168,12 +184,12 @@ def test_locations_never_lie_in_one_another(tmp_path: Path) -> None:
         for url in ("s3://lake/data/t", "s3://lake/data", "s3://lake/data/t/inner/"):
             assert await error_of(create(tables, lake, U, url)) == "location_taken", url
         moved = change(T, [{"action": "set-location", "location": "s3://other/x"}])
-        assert await error_of(operations.commit(tables, lake, [moved])) == "bad_location"
+        assert await error_of(commits.commit(tables, lake, [moved])) == "bad_location"
         await create(tables, lake, U, "s3://lake/data/t2")
         moved = change(T, [{"action": "set-location", "location": "s3://lake/data/t2/x"}])
-        assert await error_of(operations.commit(tables, lake, [moved])) == "location_taken"
+        assert await error_of(commits.commit(tables, lake, [moved])) == "location_taken"
         moved = change(T, [{"action": "set-location", "location": "s3://lake/data/t/x"}])
-        (after,) = await operations.commit(tables, lake, [moved])
+        (after,) = await commits.commit(tables, lake, [moved])
         assert after.location == "data/t/x"
 
     tell(tmp_path, story)
@@ -215,7 +231,7 @@ def test_a_table_is_renamed_and_registered_again(tmp_path: Path) -> None:
 def test_updates_that_make_no_sense_are_refused(tmp_path: Path, update: object, code: str) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
-        assert await error_of(operations.commit(tables, lake, [change(T, [update])])) == code
+        assert await error_of(commits.commit(tables, lake, [change(T, [update])])) == code
 
     tell(tmp_path, story)
 
@@ -223,11 +239,11 @@ def test_updates_that_make_no_sense_are_refused(tmp_path: Path, update: object, 
 def test_removing_what_is_not_there_does_nothing(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
-        await operations.commit(tables, lake, [set_properties(T, a="1", b="2")])
+        await commits.commit(tables, lake, [set_properties(T, a="1", b="2")])
         gone = change(T, [{"action": "remove-properties", "removals": ["a", "a", "none"]}])
-        await operations.commit(tables, lake, [gone])
+        await commits.commit(tables, lake, [gone])
         before = keys(tables, lake)
-        await operations.commit(tables, lake, [gone])
+        await commits.commit(tables, lake, [gone])
         assert (await properties(tables, lake), keys(tables, lake)) == ({"b": "2"}, before)
 
     tell(tmp_path, story)
@@ -237,8 +253,8 @@ def test_a_table_of_the_third_format_is_made_and_changed(tmp_path: Path) -> None
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
         upgrade = change(T, [{"action": "upgrade-format-version", "format-version": 3}])
-        await operations.commit(tables, lake, [upgrade])
-        (after,) = await operations.commit(tables, lake, [set_properties(T, a="1")])
+        await commits.commit(tables, lake, [upgrade])
+        (after,) = await commits.commit(tables, lake, [set_properties(T, a="1")])
         told = metadata_of(after)
         assert (told["format-version"], told["next-row-id"]) == (3, 0)
         assert [each["metadata-file"] for each in told["metadata-log"]] != []
@@ -254,7 +270,7 @@ def test_what_the_library_does_not_know_stays(tmp_path: Path) -> None:
         await operations.drop(tables, lake, T, "table", purges=False)
         url = "s3://lake/x/1.metadata.json"
         await operations.register(tables, lake, T, url, overwrites=False)
-        (after,) = await operations.commit(tables, lake, [set_properties(T, a="1")])
+        (after,) = await commits.commit(tables, lake, [set_properties(T, a="1")])
         assert metadata_of(after)["encryption-keys"] == [{"key-id": "k"}]
 
     tell(tmp_path, story)
@@ -263,15 +279,15 @@ def test_what_the_library_does_not_know_stays(tmp_path: Path) -> None:
 def test_big_metadata_lies_in_a_file_and_has_a_limit(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await create(tables, lake)
-        await operations.commit(tables, lake, [set_properties(T, a="x" * (3 << 20))])
+        await commits.commit(tables, lake, [set_properties(T, a="x" * (3 << 20))])
         assert len((await properties(tables, lake))["a"]) == 3 << 20
         too_much = [{"action": "set-properties", "updates": {"b": "x" * (15 << 20)}}]
         with pytest.raises(TooLarge):
-            await operations.commit(tables, lake, [change(T, too_much)])
+            await commits.commit(tables, lake, [change(T, too_much)])
         with pytest.raises(TooLarge):
-            await operations.commit(tables, lake, [change(T, [None] * 2001)])
+            await commits.commit(tables, lake, [change(T, [None] * 2001)])
         with pytest.raises(TooLarge):
-            await operations.commit(tables, lake, [set_properties(T, a="")] * 101)
+            await commits.commit(tables, lake, [set_properties(T, a="")] * 101)
 
     tell(tmp_path, story)
 

@@ -23,7 +23,7 @@ from pyiceberg.typedef import Record
 from skerry.base import Conflict, Invalid
 from skerry.objects import versions
 from skerry.objects.model import Bucket
-from skerry.tables import Tables, files, operations, purge, store
+from skerry.tables import Tables, commits, files, operations, purge, store
 from skerry.tables.model import Purge
 from skerry.tables.operations import Loaded
 from tests.tables.warehouse import SCHEMA, T, create, keys, set_properties, snapshot, tell
@@ -82,7 +82,7 @@ async def filled(tables: Tables, lake: Bucket, *more: str) -> Loaded:
     for key in own:
         await files.write(tables, lake, key, b"data")
     listed = f"s3://lake/{made.location}/metadata/l1.avro"
-    await operations.commit(tables, lake, [snapshot(1, None, listed)])
+    await commits.commit(tables, lake, [snapshot(1, None, listed)])
     return made
 
 
@@ -145,7 +145,7 @@ def test_a_purge_that_was_cut_short_goes_on_after_a_restart(tmp_path: Path) -> N
 def test_a_table_that_keeps_its_files_says_so(tmp_path: Path) -> None:
     async def story(tables: Tables, lake: Bucket) -> None:
         await filled(tables, lake)
-        await operations.commit(tables, lake, [set_properties(T, **{"gc.enabled": "false"})])
+        await commits.commit(tables, lake, [set_properties(T, **{"gc.enabled": "false"})])
         before = keys(tables, lake)
         await operations.drop(tables, lake, T, "table", purges=True)
         await until_purged(tables)

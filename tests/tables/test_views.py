@@ -6,7 +6,7 @@ import pytest
 
 from skerry.base import Conflict, Invalid, NotFound
 from skerry.objects.model import Bucket
-from skerry.tables import Identifier, Tables, operations, views
+from skerry.tables import Identifier, Tables, commits, operations, views
 from skerry.tables.operations import Loaded
 from skerry.tables.views import ViewDefinition
 from tests.tables.warehouse import SCHEMA, T, change, create, metadata_of, said, tell
@@ -88,7 +88,7 @@ def test_tables_are_no_views_and_views_no_tables(tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await operations.drop(tables, lake, V, "table", purges=True)
         with pytest.raises(NotFound):
-            await operations.commit(tables, lake, [change(V, [])])
+            await commits.commit(tables, lake, [change(V, [])])
         with pytest.raises(NotFound):
             await views.replace(tables, lake, change(T, []))
 

@@ -13,7 +13,8 @@ from skerry.base import Conflict
 from skerry.objects import buckets, listing
 from skerry.objects.model import Bucket
 from skerry.tables import Identifier, Tables, namespaces, operations, running
-from skerry.tables.operations import Change, Definition, Loaded
+from skerry.tables.commits import Change
+from skerry.tables.operations import Definition, Loaded
 from tests.objects.place import Ground
 
 SCHEMA = {

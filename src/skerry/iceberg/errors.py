@@ -26,6 +26,7 @@ _TOLD: dict[str, tuple[str, int]] = {
     "namespace_not_empty": ("NamespaceNotEmptyException", 409),
     "commit_failed": ("CommitFailedException", 409),
     "property_twice": ("UnprocessableEntityException", 422),
+    "quota_exceeded": ("ForbiddenException", 403),
     "data_full": ("InsufficientStorageException", 507),
 }
 _BY_KIND: tuple[tuple[type[SkerryError], tuple[str, int]], ...] = (

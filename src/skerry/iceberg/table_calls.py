@@ -13,9 +13,10 @@ from skerry.iceberg.call import Answer, Call, answer, nothing, page_token
 from skerry.iceberg.router import DELETES, LISTS, READS, WRITES, Operation
 from skerry.iceberg.shapes import Commit, Loaded, Named, Names, NewTable, Registered, Rename
 from skerry.iceberg.shapes import Transaction as TransactionShape
-from skerry.tables import Identifier, operations
+from skerry.tables import Identifier, commits, operations
+from skerry.tables.commits import Change
 from skerry.tables.model import ENTRIES_MAX, Kind, place_of
-from skerry.tables.operations import Change, Definition
+from skerry.tables.operations import Definition
 
 _IN = "/v1/{prefix}/namespaces/{namespace}"
 _ONE = f"{_IN}/tables/{{table}}"
@@ -64,7 +65,7 @@ async def exists(call: Call) -> Answer:
 async def committed(call: Call) -> Answer:
     """Change a table."""
     change = change_of(call.identifier("table"), call.said(Commit))
-    (after,) = await operations.commit(call.tables, call.bucket, [change], allow(call))
+    (after,) = await commits.commit(call.tables, call.bucket, [change], allow(call))
     return told(call, after, has_config=False)
 
 
@@ -77,7 +78,7 @@ async def all_committed(call: Call) -> Answer:
             raise Invalid("bad_json", "Each change of a transaction names its table.")
         changes.append(change_of(each.identifier.identifier(), each))
         check_entry(call, changes[-1].identifier, WRITES)
-    await operations.commit(call.tables, call.bucket, changes, allow(call))
+    await commits.commit(call.tables, call.bucket, changes, allow(call))
     return nothing()
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from skerry.base import Denied, Invalid
-from skerry.iceberg import Asked, Caller, Catalog
+from skerry.iceberg import Answer, Asked, Caller, Catalog
 from skerry.iceberg import Key as CatalogKey
+from skerry.iceberg.errors import error_body
 from skerry.s3.access import authorize_object
 from skerry.s3.call import Call
 from skerry.s3.connection import Response
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from skerry.s3.keyring import Keyring
     from skerry.tables import Tables
 
+_PIECE_BYTES, _OUTBOX_BYTES_MAX = 256 << 10, 256 << 20
 _LIFETIME_S = 3600  # of a key to a table's files; clients ask for a new one with the table
 _READS = ("s3:GetObject", "s3:GetObjectVersion")
 _WRITES = (
@@ -49,6 +51,7 @@ def door(
             "s3.session-token-expires-at-ms": str(made.expires_at_s * 1000),
         }  # fmt: skip
 
+    outbox = Outbox()
     catalog = Catalog(tables=tables, find_key=find_key, vend=vend, region=region, now_s=now_s)
 
     async def answer(request: Request, request_id: str) -> Response:
@@ -73,9 +76,37 @@ def door(
             pieces=request.body.pieces, size=request.size, may=may,
         )  # fmt: skip
         found = await catalog.serve(asked)
-        return Response(found.status, found.headers, found.body)
+        return outbox.response(found)
 
     return answer
+
+
+class Outbox:
+    """Answers on their way, of which the big ones together have a limit: a client may read slowly."""
+
+    def __init__(self, bytes_max: int = _OUTBOX_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._bytes = 0
+
+    def response(self, found: Answer) -> Response:
+        """Return an answer as a response; another one, that asks to come again, if there are too many."""
+        size = len(found.body)
+        if size <= _PIECE_BYTES:
+            return Response(found.status, found.headers, found.body)
+        if self._bytes + size > self._bytes_max:
+            said = "Too many big answers are on their way. Try again."
+            body = error_body("ServiceUnavailableException", said, 503)
+            headers = [("Content-Type", "application/json"), ("Retry-After", "1")]
+            return Response(503, headers, body)
+        self._bytes += size
+        return Response(found.status, found.headers, self._pieces(found.body), size)
+
+    async def _pieces(self, body: bytes) -> AsyncGenerator[bytes]:
+        try:
+            for begin in range(0, len(body), _PIECE_BYTES):
+                yield body[begin : begin + _PIECE_BYTES]
+        finally:
+            self._bytes -= len(body)
 
 
 def table_policy(bucket: str, prefix: str, *, is_writer: bool) -> bytes:

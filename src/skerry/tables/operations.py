@@ -1,29 +1,25 @@
-"""The verbs of tables: create, load, commit, register, rename, drop.
+"""The verbs of tables: find, load, make, register, rename, drop. Changing them is `commits`.
 
-A commit writes new metadata files first and then has all pointers of it name them, in one
-transaction that compares what they named. After a crash in between, files may be there that nothing
-names: they take room and do no harm.
+Whoever makes one writes its metadata file first and names it then.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skerry.base import Conflict, LimitReached, NotFound, TooLarge
+from skerry.base import Conflict, Denied, LimitReached, NotFound
 from skerry.objects import versions
 from skerry.objects.model import Bucket, Version
 from skerry.tables import files, model, namespaces, store
 from skerry.tables.context import Allow, Tables, everywhere
 from skerry.tables.model import (
-    CHANGES_MAX,
     ENTRIES_MAX,
     METADATA_BYTES_MAX,
-    UPDATES_MAX,
     Entry,
     Identifier,
     Kind,
@@ -33,8 +29,6 @@ from skerry.tables.model import (
 
 if TYPE_CHECKING:
     from skerry.tables.metadata import Made
-
-_ATTEMPTS = 5  # of a commit that others overtake; what it requires is looked at anew in each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,25 +51,6 @@ class Definition:
     order: bytes | None
     properties: dict[str, str]
     location: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What is to become of a table, if requirements hold. Both are JSON of the protocol."""
-
-    identifier: Identifier
-    requirements: Sequence[bytes]
-    updates: Sequence[bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class _Staged:
-    """A change that is thought through. entry: as it will be; before: what it was, None if new."""
-
-    entry: Entry
-    before: Entry | None
-    metadata: bytes
-    is_same: bool = False
 
 
 # -- finding --
@@ -123,7 +98,7 @@ async def load(tables: Tables, bucket: Bucket, identifier: Identifier, kind: Kin
     Raises NotFound(no_such_table, no_such_view, no_such_file), and as reading does.
     """
     entry = find(tables, bucket, identifier, kind)
-    data = await _metadata_of(tables, bucket, entry)
+    data = await metadata_of(tables, bucket, entry)
     return Loaded(
         identifier=identifier, location=entry.location, metadata_key=entry.metadata_key,
         metadata=data,
@@ -184,7 +159,7 @@ async def register(
     key = key_of(url, bucket.name)
     data = await files.read_metadata(tables, bucket, key, METADATA_BYTES_MAX)
     made = await tables.think(functools.partial(_heard, data))
-    entry = _entry_of(bucket, identifier, "table", made, key)
+    entry = entry_of(bucket, identifier, "table", made, key)
     allow(entry.location)
 
     def work(connection: sqlite3.Connection) -> None:
@@ -204,7 +179,7 @@ async def keep_new(
     """Write the metadata of a new table or view and name it. Raises as `create` does."""
     location = key_of(made.location, bucket.name)
     key = model.new_metadata_key(location, "", tables.random())
-    entry = _entry_of(bucket, identifier, kind, made, key)
+    entry = entry_of(bucket, identifier, kind, made, key)
     version = await files.write(tables, bucket, key, made.data)
 
     def work(connection: sqlite3.Connection) -> None:
@@ -239,101 +214,9 @@ def check_free(
         name = str(identifier)[:200]
         raise Conflict(f"{there.kind}_exists", f"There is a {there.kind} {name!r} already.")
     if store.overlapping(connection, bucket.number, location):
-        raise _location_taken()
+        raise location_taken()
     if store.count_entries(connection, bucket.number) >= ENTRIES_MAX:
         raise LimitReached("too_many_tables", f"A warehouse has at most {ENTRIES_MAX} tables.")
-
-
-# -- committing --
-
-
-async def commit(
-    tables: Tables, bucket: Bucket, changes: Sequence[Change], allow: Allow = everywhere
-) -> list[Loaded]:
-    """Change tables, all of them or none; return them as they are then.
-
-    Raises NotFound(no_such_table, no_such_namespace), Conflict(commit_failed, table_exists,
-    location_taken), Invalid(bad_update, bad_location), TooLarge, and as writing does.
-    """
-    check_changes(changes)
-    for _ in range(_ATTEMPTS):
-        staged = [await _stage_change(tables, bucket, change, allow) for change in changes]
-        moved = [each for each in staged if not each.is_same]
-        written = await _write_all(tables, bucket, moved)
-        try:
-            await tables.database.write(functools.partial(_swap, bucket=bucket, staged=staged))
-        except (Conflict, NotFound, LimitReached) as error:
-            await unwrite(tables, bucket, written)
-            if error.code != "pointer_moved":
-                raise
-            continue
-        return [
-            Loaded(
-                identifier=each.entry.identifier, location=each.entry.location,
-                metadata_key=each.entry.metadata_key, metadata=each.metadata,
-            )
-            for each in staged
-        ]  # fmt: skip
-    raise Conflict("commit_failed", "Others changed the table all the time. Load it and try again.")
-
-
-async def _stage_change(tables: Tables, bucket: Bucket, change: Change, allow: Allow) -> _Staged:
-    """Return what a change comes to, by what is there now."""
-    identifier = change.identifier
-    before = tables.database.read(
-        lambda connection: store.entry(connection, bucket.number, identifier)
-    )
-    if before is not None and before.kind != "table":
-        raise NotFound("no_such_table", f"{str(identifier)[:200]!r} is a view.")
-    if before is not None:
-        allow(before.location)
-    base = await _metadata_of(tables, bucket, before) if before is not None else None
-    if base is None:
-        model.name(identifier.name)
-        if not any(b'"assert-create"' in each for each in change.requirements):
-            find(tables, bucket, identifier, "table")
-    base_url = url_of(bucket.name, before.metadata_key) if before is not None else None
-    made = await tables.think(functools.partial(_changed, bucket, base, base_url, change))
-    if made is None:
-        assert base is not None, "what is new differs from nothing"
-        assert before is not None
-        return _Staged(before, before, base, is_same=True)
-    location = key_of(made.location, bucket.name)
-    allow(location)
-    last = before.metadata_key if before is not None else ""
-    key = model.new_metadata_key(location, last, tables.random())
-    return _Staged(_entry_of(bucket, identifier, "table", made, key), before, made.data)
-
-
-def _swap(connection: sqlite3.Connection, bucket: Bucket, staged: Sequence[_Staged]) -> None:
-    """Have all pointers name what is new, or none. Raises Conflict(pointer_moved)."""
-    for each in staged:
-        entry, before = each.entry, each.before
-        if before is None:
-            check_free(connection, bucket, entry.identifier, entry.location)
-            store.add(connection, entry)
-            continue
-        move(connection, bucket, entry, before)
-
-
-def move(connection: sqlite3.Connection, bucket: Bucket, entry: Entry, before: Entry) -> None:
-    """Have a pointer name what is new. Raises Conflict(pointer_moved, location_taken)."""
-    if not store.point(connection, entry, before.metadata_key):
-        raise Conflict("pointer_moved", "It has changed meanwhile.")
-    if entry.location != before.location:
-        others = store.overlapping(connection, bucket.number, entry.location)
-        if any(other != entry.identifier for other in others):
-            raise _location_taken()
-
-
-def check_changes(changes: Sequence[Change]) -> None:
-    """Raise TooLarge or Conflict where a transaction is too big, or names a table twice."""
-    if len(changes) > CHANGES_MAX:
-        raise TooLarge("too_many_changes", f"A transaction has at most {CHANGES_MAX} tables.")
-    if any(len(each.updates) + len(each.requirements) > UPDATES_MAX for each in changes):
-        raise TooLarge("too_many_updates", f"A table takes at most {UPDATES_MAX} updates at once.")
-    if len({each.identifier for each in changes}) != len(changes):
-        raise Conflict("commit_failed", "A transaction names each table once.")
 
 
 # -- renaming and dropping --
@@ -387,31 +270,28 @@ async def drop(
 # -- what they need --
 
 
-def _entry_of(bucket: Bucket, identifier: Identifier, kind: Kind, made: Made, key: str) -> Entry:
+def entry_of(bucket: Bucket, identifier: Identifier, kind: Kind, made: Made, key: str) -> Entry:
+    """Return what is kept of a table or view with that metadata."""
     return Entry(
         bucket=bucket.number, identifier=identifier, kind=kind, uuid=made.uuid,
         location=key_of(made.location, bucket.name), metadata_key=key,
     )  # fmt: skip
 
 
-async def _metadata_of(tables: Tables, bucket: Bucket, entry: Entry) -> bytes:
+async def metadata_of(tables: Tables, bucket: Bucket, entry: Entry) -> bytes:
+    """Return the metadata file that counts. Raises as reading does."""
     return await files.read_metadata(tables, bucket, entry.metadata_key, METADATA_BYTES_MAX)
 
 
-async def _write_all(tables: Tables, bucket: Bucket, staged: Sequence[_Staged]) -> list[Version]:
-    writes = [
-        files.write(tables, bucket, each.entry.metadata_key, each.metadata) for each in staged
-    ]
-    return await asyncio.gather(*writes)
-
-
 async def unwrite(tables: Tables, bucket: Bucket, written: Sequence[Version]) -> None:
-    """Delete metadata files that nothing will name."""
+    """Delete metadata files that nothing will name; where they are locked they stay."""
     for each in written:
-        await versions.delete(tables.objects, bucket.name, each.key, each.version_id)
+        with contextlib.suppress(Denied):
+            await versions.delete(tables.objects, bucket.name, each.key, each.version_id)
 
 
-def _location_taken() -> Conflict:
+def location_taken() -> Conflict:
+    """Return the error of a location that is not free."""
     return Conflict(
         "location_taken",
         "Another table's files lie at that location, in it or around it. Choose another.",
@@ -436,12 +316,3 @@ def _heard(data: bytes) -> Made:
     from skerry.tables import metadata  # noqa: PLC0415
 
     return metadata.heard(data)
-
-
-def _changed(
-    bucket: Bucket, base: bytes | None, base_url: str | None, change: Change
-) -> Made | None:
-    from skerry.tables import metadata  # noqa: PLC0415
-
-    check: Callable[[str], object] = functools.partial(key_of, bucket=bucket.name)
-    return metadata.changed(base, base_url, change.requirements, change.updates, check)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from skerry.base import Conflict, NotFound
 from skerry.objects.model import Bucket
-from skerry.tables import files, model, operations, store
+from skerry.tables import commits, files, model, operations, store
+from skerry.tables.commits import Change
 from skerry.tables.context import Allow, Tables, everywhere
 from skerry.tables.model import METADATA_BYTES_MAX, Entry, Identifier, key_of, url_of
-from skerry.tables.operations import Change, Loaded
+from skerry.tables.operations import Loaded
 
 if TYPE_CHECKING:
     from skerry.tables.metadata import Made
@@ -76,7 +77,7 @@ async def replace(
     Raises NotFound(no_such_view), Conflict(commit_failed), Invalid(bad_update, bad_location),
     TooLarge, and as writing does.
     """
-    operations.check_changes([change])
+    commits.check_changes([change])
     for _ in range(_ATTEMPTS):
         before = operations.find(tables, bucket, change.identifier, "view")
         allow(before.location)
@@ -87,7 +88,7 @@ async def replace(
         key = model.new_metadata_key(location, before.metadata_key, tables.random())
         entry = _entry(bucket, change.identifier, made, key)
         version = await files.write(tables, bucket, key, made.data)
-        swap = functools.partial(operations.move, bucket=bucket, entry=entry, before=before)
+        swap = functools.partial(commits.move, bucket=bucket, entry=entry, before=before)
         try:
             await tables.database.write(swap)
         except (Conflict, NotFound) as error:
