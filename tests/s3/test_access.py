@@ -284,7 +284,10 @@ def test_everybody_bypasses_no_lock_and_tags_nothing(tmp_path: Path) -> None:
         assert (await anybody(site, "PUT", "/bkt/k")).status == 200
         assert (await anybody(site, "PUT", "/bkt/k", x_amz_tagging="a=b")).status == 403
         assert (await anybody(site, "GET", "/bkt/none")).code == "NoSuchKey"
-        assert (await anybody(site, "DELETE", "/bkt/k")).status == 403
+        assert (await anybody(site, "DELETE", "/bkt/k?versionId=null")).status == 403
+        bypass = {"x_amz_bypass_governance_retention": "true"}
+        assert (await anybody(site, "DELETE", "/bkt/k", **bypass)).status == 403
+        assert (await anybody(site, "DELETE", "/bkt/k")).status == 204
 
     tell(tmp_path, story)
 

@@ -50,6 +50,7 @@ def completing(*parts: Answer) -> bytes:
         ("PUT", "/bkt/k", b"", {"x_amz_write_offset_bytes": "1"}, "NotImplemented"),
         ("PUT", "/bkt/k", b"", {"x_amz_website_redirect_location": "a"}, "InvalidRedirectLocation"),
         ("PUT", "/bkt/k", b"", {"x_amz_expected_bucket_owner": "another"}, "AccessDenied"),
+        ("PUT", "/bkt/k", b"", {"x_amz_copy_source": "bkt/k", "x_amz_source_expected_bucket_owner": "b"}, "AccessDenied"),
         ("PUT", "/bkt/k", b"", {"x_amz_tagging": "a%7F=b"}, "InvalidTag"),
         ("PUT", "/new", b"", {"x_amz_object_ownership": "ObjectWriter"}, "AccessControlListNotSupported"),
         ("PUT", "/bkt/k", b"", {"x_amz_grant_read": "id=1"}, "AccessControlListNotSupported"),

@@ -22,7 +22,7 @@ OBJECT_BYTES_MAX = 50 << 40  # as AWS since December 2025
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _VERSION_ID = re.compile(r"[0-7][0-9a-f]{31}")
 _RESERVED = re.compile(
-    r"xn--.*|sthree-.*|amzn-s3-demo-.*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)"
+    r"iceberg|xn--.*|sthree-.*|amzn-s3-demo-.*|.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)"
 )
 
 Versioning: TypeAlias = Literal["off", "enabled", "suspended"]

@@ -34,7 +34,9 @@ BLOCKS, RESTRICTS = "BlockPublicPolicy", "RestrictPublicBuckets"
 USER_ARN = "arn:aws:iam::000000000000:user/"
 _READS = frozenset({"s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"})
 _WRITES = frozenset({"s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"})
-_ALLOWED = {b"public": _READS | _WRITES, b"download": _READS, b"upload": _WRITES}
+# As in the policy that MinIO calls public: who may put something else may also delete.
+_DELETES = frozenset({"s3:DeleteObject"})
+_ALLOWED = {b"public": _READS | _WRITES | _DELETES, b"download": _READS, b"upload": _WRITES}
 
 _OF_A_VERSION = {
     "s3:GetObject": "s3:GetObjectVersion",

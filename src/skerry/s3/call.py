@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from skerry.base import Invalid
+from skerry.base import Denied, Invalid
 from skerry.objects import buckets
 from skerry.s3.connection import Response
 
@@ -115,3 +115,12 @@ def checksum_header(algorithm: str) -> str:
 def bucket_of(call: Call) -> Bucket:
     """Return the bucket of a call. Raises NotFound(no_such_bucket)."""
     return buckets.find(call.objects, call.bucket)
+
+
+def expect_owner(call: Call, bucket: str, header: str) -> None:
+    """Raise Denied(access_denied) where a bucket is not of whom a header of that name expects."""
+    expected = call.header(header)
+    if expected is None or not bucket or not buckets.is_there(call.objects, bucket):
+        return
+    if buckets.find(call.objects, bucket).owner != expected:
+        raise Denied("access_denied", "The bucket has another owner than you expect.")

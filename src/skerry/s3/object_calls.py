@@ -19,6 +19,7 @@ from skerry.s3.call import (
     bucket_of,
     checksum_header,
     empty,
+    expect_owner,
     http_date,
     iso,
     seconds_of,
@@ -396,6 +397,7 @@ def source_of(call: Call) -> tuple[str, str, str | None]:
     if not bucket or not key:
         raise Invalid("bad_copy_source", "x-amz-copy-source is BUCKET/KEY, encoded.")
     authorize_object(call, "s3:GetObject", bucket, key, version_id or "")
+    expect_owner(call, bucket, "x-amz-source-expected-bucket-owner")
     return bucket, key, version_id
 
 

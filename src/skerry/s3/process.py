@@ -22,6 +22,7 @@ from skerry.objects import Objects, buckets, open_objects
 from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.access import ANONYMOUS
 from skerry.s3.background import background
+from skerry.s3.catalog import door
 from skerry.s3.keyring import ACCOUNT, Key, Keyring
 from skerry.s3.metrics import Metrics
 from skerry.s3.root_key import FILE, root_key, session_secret
@@ -29,6 +30,7 @@ from skerry.s3.server import router, serve
 from skerry.s3.service import Service
 from skerry.s3.sessions import Sessions
 from skerry.s3.startup import Start
+from skerry.tables import running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,16 +78,20 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             key = _key(settings, say)
             await _make_buckets(objects, settings.start)
             secret = session_secret(settings.directory, entropy)
-            sessions = Sessions(secret, entropy, now_s)
+            keyring = Keyring(objects, {key.access_key: key}, Sessions(secret, entropy, now_s))
             scrubbed = Scrubbed()
-            service = Service(
-                objects=objects, router=router(), region=settings.region, domain=settings.domain,
-                keyring=Keyring(objects, {key.access_key: key}, sessions), now_s=now_s,
-                metrics=Metrics(objects, scrubbed, settings.start.metrics_token),
-            )  # fmt: skip
-            host, port = listener.getsockname()[:2]
-            ready = f"skerry s3 is ready: http://{host}:{port}"
-            async with background(objects, scrubbed, say):
+            async with (
+                running(settings.directory, objects, say) as tables,
+                background(objects, scrubbed, say),
+            ):
+                service = Service(
+                    objects=objects, router=router(), region=settings.region,
+                    domain=settings.domain, keyring=keyring, now_s=now_s,
+                    metrics=Metrics(objects, scrubbed, settings.start.metrics_token),
+                    catalog=door(tables, keyring, settings.region, now_s),
+                )  # fmt: skip
+                host, port = listener.getsockname()[:2]
+                ready = f"skerry s3 is ready: http://{host}:{port}"
                 await serve(service.serve, listener, lambda: say(ready), stop)
         finally:
             await objects.close()

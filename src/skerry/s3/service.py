@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_plus, unquote_to_bytes
 
@@ -13,7 +13,7 @@ from skerry.base import Denied, Invalid, NotFound, SkerryError
 from skerry.objects import Objects, buckets
 from skerry.s3 import metrics, query_calls, signature_v2
 from skerry.s3.access import authorize, may_list
-from skerry.s3.call import Call, header_of, http_date, is_header
+from skerry.s3.call import Call, expect_owner, header_of, http_date, is_header
 from skerry.s3.connection import Request, Response
 from skerry.s3.cors_calls import preflight, shared
 from skerry.s3.errors import error_body, error_headers, told
@@ -26,6 +26,7 @@ from skerry.s3.website import site_of
 from skerry.s3.website_calls import visit
 
 _QUERY_MAX = 64
+CATALOG_PATH = b"/iceberg/"
 _ANYBODY = Identity()
 _PROBES = {
     f"/{place}/{name}"
@@ -36,7 +37,10 @@ _PROBES = {
 
 @dataclass(slots=True, kw_only=True)
 class Service:
-    """All that answers requests. domain: what comes after a bucket in a host name, or empty."""
+    """All that answers requests. domain: what comes after a bucket in a host name, or empty.
+
+    catalog: answers what is below /iceberg/, which is no bucket, and knows who asks by itself.
+    """
 
     objects: Objects
     router: Router
@@ -45,13 +49,17 @@ class Service:
     domain: str
     now_s: Callable[[], int]
     metrics: Metrics
+    catalog: Callable[[Request, str], Awaitable[Response]] | None = None
 
     async def serve(self, request: Request) -> Response:
         """Return the answer to a request, an error too."""
         request_id = self.objects.entropy(8).hex().upper()
         began_ns = self.objects.clock.monotonic_ns()
         try:
-            response = await self._answer(request, request_id)
+            if self.catalog is not None and self._is_for_catalog(request):
+                response = await self.catalog(request, request_id)
+            else:
+                response = await self._answer(request, request_id)
         except SkerryError as error:
             response = _refused(request, error, request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: nobody else is harmed
@@ -105,7 +113,6 @@ class Service:
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
         request.operation = operation.name
-        _check_owner(self.objects, bucket, request.headers.get("x-amz-expected-bucket-owner"))
         call = Call(
             objects=self.objects, request=request, bucket=bucket, key=name, query=query,
             identity=identity, claim=claim, secret=secret, region=self.region,
@@ -113,6 +120,7 @@ class Service:
         )  # fmt: skip
         if not operation.checks_itself:
             authorize(call, operation.allowed_by)
+        expect_owner(call, bucket, "x-amz-expected-bucket-owner")
         assert operation.handler is not None, "the router finds none without"
         try:
             return await operation.handler(call)
@@ -142,6 +150,11 @@ class Service:
     def _bucket(self, path: str, request: Request) -> str:
         host = request.headers.get("host", "")
         return site_of(host, self.domain) or self._place(path, host)[1]
+
+    def _is_for_catalog(self, request: Request) -> bool:
+        name = request.headers.get("host", "").lower().partition(":")[0]
+        has_bucket = bool(self.domain) and name.endswith(f".{self.domain}")
+        return request.target.startswith(CATALOG_PATH) and not has_bucket
 
     def _is_probe(self, path: str, request: Request) -> bool:
         """Tell whether nothing but a probe can be meant: there is no such bucket."""
@@ -205,14 +218,6 @@ def target_of(target: bytes) -> tuple[str, Sequence[tuple[str, str]]]:
 def _date(now_s: int) -> str:
     """Return the moment of an answer, by which clients find out that their own clock is wrong."""
     return http_date(now_s * 10**9)
-
-
-def _check_owner(objects: Objects, bucket: str, expected: str | None) -> None:
-    """Raise Denied(access_denied) where a bucket is not of whom the request expects."""
-    if expected is None or not bucket or not buckets.is_there(objects, bucket):
-        return
-    if buckets.find(objects, bucket).owner != expected:
-        raise Denied("access_denied", "The bucket has another owner than you expect.")
 
 
 def _take_headers(headers: dict[str, str], pairs: Sequence[tuple[str, str]]) -> None:

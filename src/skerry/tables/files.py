@@ -1,0 +1,78 @@
+"""The catalogue's own files: objects in the warehouse, written once, read whole."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import zlib
+
+from skerry.base import Invalid, NotBuilt, NotFound, TooLarge
+from skerry.objects import reading, versions
+from skerry.objects.context import INLINE_BYTES_MAX
+from skerry.objects.model import Bucket, Piece, Version
+from skerry.objects.records import crc_of
+from skerry.objects.versions import Content, Told
+from skerry.tables.context import Tables
+
+_GZIP_END = ".gz.metadata.json"
+_TOLD = Told(headers={"content-type": "application/json"})
+
+
+async def read(tables: Tables, bucket: Bucket, key: str, bytes_max: int) -> bytes:
+    """Return the bytes of an object. Raises NotFound(no_such_file), TooLarge, and as reading does."""
+    try:
+        row = versions.find(tables.objects, bucket, key)
+    except NotFound:
+        row = None
+    if row is None or row.version.is_marker:
+        raise NotFound("no_such_file", f"The file s3://{bucket.name}/{key} is not there.")
+    size = row.version.size
+    if size > bytes_max:
+        raise TooLarge("file_too_large", f"A file of that kind has at most {bytes_max} bytes.")
+    if row.version.sealed:
+        raise NotBuilt("file_encrypted", "Files of tables that are encrypted can not be read yet.")
+    body = await reading.open_range(tables.objects, row, 0, size)
+    if isinstance(body, bytes):
+        return body
+    return b"".join([bytes(piece) async for piece in body])
+
+
+async def read_metadata(tables: Tables, bucket: Bucket, key: str, bytes_max: int) -> bytes:
+    """Return a metadata file, inflated if it is compressed. Raises as `read`, and Invalid."""
+    data = await read(tables, bucket, key, bytes_max)
+    if not key.endswith(_GZIP_END):
+        return data
+    return await tables.think(lambda: _inflated(data, bytes_max))
+
+
+async def write(tables: Tables, bucket: Bucket, key: str, data: bytes) -> Version:
+    """Put an object, which is on disk when this returns. Raises as writing does."""
+    content = await asyncio.get_running_loop().run_in_executor(
+        tables.objects.threads, _content, tables, data
+    )
+    return await versions.put(tables.objects, bucket.name, key, content, _TOLD)
+
+
+def _content(tables: Tables, data: bytes) -> Content:
+    etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if len(data) <= INLINE_BYTES_MAX:
+        return Content(size=len(data), etag=etag, data=[data], piece=Piece(len(data), crc_of(data)))
+    file = tables.objects.scratch()
+    try:
+        file.write(data)
+        piece = file.keep(tables.objects.new_file_id())
+    except BaseException:
+        file.discard()
+        raise
+    return Content(size=len(data), etag=etag, piece=piece)
+
+
+def _inflated(data: bytes, bytes_max: int) -> bytes:
+    inflating = zlib.decompressobj(wbits=31)
+    try:
+        whole = inflating.decompress(data, bytes_max)
+    except zlib.error:
+        raise Invalid("bad_metadata", "The metadata file is not what its name says.") from None
+    if inflating.unconsumed_tail:
+        raise TooLarge("file_too_large", f"A file of that kind has at most {bytes_max} bytes.")
+    return whole
