@@ -232,3 +232,48 @@ def test_objects_go_from_store_to_store(site: Shore, tmp_path: Path) -> None:
     assert (told["ContentType"], told["Metadata"]) == ("x/y", {"m": "v"})
     assert synced(prefix(site), target).files == 0
     elsewhere.close()
+
+
+def test_contents_are_compared_in_every_direction(site: Shore, tmp_path: Path) -> None:
+    site.bucket("other")
+    for key, data in (("same", BIG), ("else", b"1")):
+        site.put(f"t/{key}", data)
+        site.put(key, data if key == "same" else b"2", "other")
+    other = Prefix.at(site.client, Place("", "other", ""))
+    with opened_tree(str(tmp_path / "d"), makes=True) as tree:
+        synced(prefix(site, "t"), tree)
+        (tmp_path / "d" / "else").write_bytes(b"3")
+        os.utime(tmp_path / "d" / "else", (2**32, 2**32))
+
+        assert synced(prefix(site, "t"), tree, by_content=True).files == 1
+    assert synced(prefix(site, "t"), other, by_content=True).files == 1
+    assert (tmp_path / "d" / "else").read_bytes() == site.get("else", "other") == b"1"
+
+
+def test_a_copy_in_parts_keeps_what_is_said_of_the_object(site: Shore) -> None:
+    site.client.put_object(Bucket="bkt", Key="a", Body=BIG, ContentType="x/y", Metadata={"m": "v"})
+    source, target = Place("", "bkt", "a"), Place("", "bkt", "b")
+
+    copy_one(source, target, lambda _: site.client, lambda _: None)
+
+    told = site.client.head_object(Bucket="bkt", Key="b")
+    assert (told["ContentType"], told["Metadata"]) == ("x/y", {"m": "v"})
+    assert told["ETag"].endswith('-3"')
+    assert site.get("b") == BIG
+
+
+def test_what_changes_meanwhile_comes_whole_or_not_at_all(site: Shore, tmp_path: Path) -> None:
+    for key, data in (("gone", b"1"), ("small", b"1"), ("big", BIG)):
+        site.put(key, data)
+    listed = [*prefix(site).items()]
+    site.client.delete_object(Bucket="bkt", Key="gone")
+    site.put("small", b"longer")
+    site.put("big", BIG[::-1])
+    with opened_tree(str(tmp_path / "d"), makes=True) as tree:
+        steps = plan(listed, [], newer_or_other_size, deletes=False)
+        done = carry_out(prefix(site), tree, steps, lambda _: None)
+
+    assert (done.files, len(done.skipped)) == (1, 2)
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "d").iterdir()] == [
+        ("small", b"longer")
+    ]

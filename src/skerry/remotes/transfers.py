@@ -228,8 +228,9 @@ def _known(path: str) -> Generator[None]:
     try:
         with told(path):
             yield
+    except exceptions.S3DownloadFailedError:  # says that the ETag is another now
+        raise Conflict("object_changed", f"{path}: It was replaced meanwhile.") from None
     except (
-        exceptions.S3DownloadFailedError, exceptions.RetriesExceededError,
-        exceptions.S3ValidationError, exceptions.CancelledError,
+        exceptions.RetriesExceededError, exceptions.S3ValidationError, exceptions.CancelledError,
     ) as error:  # fmt: skip
         raise Failed("transfer_failed", f"{path}: {error}") from None
