@@ -6,6 +6,7 @@ the token: a request that came through a proxy is from elsewhere.
 
 from __future__ import annotations
 
+import functools
 import hmac
 from typing import TYPE_CHECKING
 
@@ -46,19 +47,27 @@ class Metrics:
             "skerry_s3_answer_seconds", "Time until an answer begins", ["operation"],
             buckets=_SECONDS, registry=self._registry,
         )  # fmt: skip
-        self._bytes = Counter(
+        counted = Counter(
             "skerry_s3_bytes", "Bytes of bodies", ["direction"], registry=self._registry
         )
+        self._received, self._sent = counted.labels("received"), counted.labels("sent")
         self._registry.register(_Store(objects, scrubbed))
 
     def answered(self, request: Request, response: Response, took_s: float) -> None:
         """Count a request."""
-        self._requests.labels(request.operation, str(response.status)).inc()
-        self._seconds.labels(request.operation).observe(took_s)
-        self._bytes.labels("received").inc(request.size or 0)
+        count, time = self._of(request.operation, response.status)
+        count.inc()
+        time.observe(took_s)
+        if request.size:
+            self._received.inc(request.size)
         body = response.body
         size = len(body) if isinstance(body, bytes) else response.size
-        self._bytes.labels("sent").inc(size or 0)
+        if size:
+            self._sent.inc(size)
+
+    @functools.cache  # noqa: B019 - of one server, which lives as long as its process
+    def _of(self, operation: str, status: int) -> tuple[Counter, Histogram]:
+        return self._requests.labels(operation, str(status)), self._seconds.labels(operation)
 
     def may_see(self, request: Request) -> bool:
         """Tell whether they are for who asks."""
