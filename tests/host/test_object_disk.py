@@ -1,12 +1,14 @@
 """The disk of the object store: what it promises, on a real one and on the simulated one."""
 
+import errno
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from skerry.base import Failed, LimitReached
+from skerry.base import Failed, LimitReached, NotAvailable
+from skerry.host.data_errors import writing_to
 from skerry.host.object_disk import object_disk
 from skerry.objects.disk import Disk
 from skerry.testing.object_disk import SimulatedDisk
@@ -99,3 +101,10 @@ def test_the_last_of_a_disk_is_for_making_room(small_disk: Path) -> None:
             file.write(b"x")
         file.discard()
         disk.write(1, 0, [b"gone"])
+
+
+def test_a_directory_of_somebody_elses_is_refused_with_what_to_do() -> None:
+    with pytest.raises(NotAvailable, match=r"chown -R [0-9]+ /data") as caught, writing_to("/data"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    assert caught.value.code == "data_unwritable"

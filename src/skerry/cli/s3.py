@@ -1,6 +1,7 @@
 """`skerry s3`: the object store alone, without boxes and without root."""
 
 import argparse
+import signal
 from pathlib import Path
 
 from skerry.cli.output import say
@@ -28,6 +29,10 @@ def declare_s3(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    # The first process of a container is ended by no signal that it does not handle, and what
+    # follows takes a moment to import.
+    signal.signal(signal.SIGTERM, _leave)
+
     from skerry import config  # noqa: PLC0415
     from skerry.s3.process import Settings  # noqa: PLC0415 - much to import
     from skerry.s3.process import run as serve  # noqa: PLC0415
@@ -39,3 +44,7 @@ def run(options: argparse.Namespace) -> int:
         region=options.region, domain=options.domain,
     )  # fmt: skip
     return serve(settings, say)
+
+
+def _leave(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import sqlite3
 from collections.abc import Generator
 
@@ -33,6 +34,8 @@ def writing_to(directory: object) -> Generator[None]:
             raise _full(directory) from error
         if error.errno in _BROKEN:
             raise _unwritable(directory) from error
+        if error.errno == errno.EACCES:
+            raise _not_ours(directory) from error
         raise
 
 
@@ -49,4 +52,13 @@ def _unwritable(directory: object) -> NotAvailable:
         "data_unwritable",
         f"{directory} cannot be written: its file system is full, read-only or broken. `df` and "
         "`dmesg` tell; mend that and try again.",
+    )
+
+
+def _not_ours(directory: object) -> NotAvailable:
+    user = os.geteuid()
+    return NotAvailable(
+        "data_unwritable",
+        f"{directory}, or something in it, may not be written by user {user}, as whom this program "
+        f"runs. Give it to that user (`chown -R {user} {directory}`), or run this as its owner.",
     )

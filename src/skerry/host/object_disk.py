@@ -32,9 +32,10 @@ def object_disk(root: Path) -> Generator["ObjectDisk"]:
 
     Raises NotAvailable(already_running, data_unwritable), LimitReached(data_full).
     """
-    with writing_to(root):
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with hold_directory(root):
+    with contextlib.ExitStack() as held:
+        with writing_to(root):
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            held.enter_context(hold_directory(root))
         disk = ObjectDisk(root)
         try:
             yield disk
