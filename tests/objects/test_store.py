@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hashlib
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skerry.base import Conflict, Failed, LimitReached, NotAvailable, NotFound, SkerryError
-from skerry.objects import Objects, buckets, compaction, listing, reading, uploads, versions
+from skerry.objects import Objects, buckets, compaction, listing, reading, store, uploads, versions
 from skerry.objects.model import NULL_VERSION, Piece, Version, Versioning
 from skerry.objects.records import crc_of
 from skerry.objects.versions import Condition, Told
@@ -28,15 +29,21 @@ BUCKETS = ("bkt", "bkt", "bkt", "other")
 
 @dataclass
 class Model:
-    """What there should be: of each bucket and key the versions, the newest last; None: a marker."""
+    """What there should be: of each bucket and key the versions, the newest last; None: a marker.
+
+    tags: of versions, by bucket, key and id. uploads: those under way, with the bytes of part 1.
+    """
 
     buckets: dict[str, dict[str, list[tuple[str, bytes | None]]]] = field(default_factory=dict)
     versioning: dict[str, Versioning] = field(default_factory=dict)
+    tags: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    uploads: dict[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def put(self, bucket: str, key: str, version_id: str, data: bytes | None) -> None:
         there = self.buckets[bucket].setdefault(key, [])
         there[:] = [each for each in there if each[0] != version_id]
         there.append((version_id, data))
+        self.tags.pop((bucket, key, version_id), None)
 
     def drop(self, bucket: str, key: str, version_id: str) -> None:
         there = self.buckets[bucket].get(key, [])
@@ -101,6 +108,33 @@ async def _unmake(objects: Objects, model: Model, bucket: str) -> None:
     else:
         await buckets.delete(objects, bucket)
         del model.buckets[bucket], model.versioning[bucket]
+        model.uploads = {k: each for k, each in model.uploads.items() if each[0] != bucket}
+
+
+async def _tag(objects: Objects, model: Model, bucket: str, key: str, text: str) -> None:
+    there = model.buckets[bucket].get(key)
+    if there and there[-1][1] is not None:
+        change = functools.partial(msgspec.structs.replace, tags={"t": text})
+        await versions.change(objects, bucket, key, None, lambda version, _: change(version))
+        model.tags[bucket, key, there[-1][0]] = text
+
+
+async def _upload(
+    objects: Objects, model: Model, bucket: str, key: str, data: bytes, ending: str
+) -> None:
+    """Upload a part twice and another that is not wanted; complete, give up, or leave it."""
+    upload = await uploads.begin(objects, bucket, key, "me", Told())
+    for number, each in ((1, b"first"), (2, b"other"), (1, data)):
+        piece, md5 = Piece(len(each), crc_of(each)), hashlib.md5(each).digest()
+        await uploads.put_part(objects, upload, number, piece, [each] if each else [], md5)
+    if ending == "complete":
+        chosen = [uploads.Chosen(number=1, etag=hashlib.md5(data).hexdigest())]
+        made = await uploads.complete(objects, bucket, key, upload.upload_id, chosen)
+        model.put(bucket, key, made.version_id, data)
+    elif ending == "give up":
+        await uploads.give_up(objects, bucket, key, upload.upload_id)
+    else:
+        model.uploads[upload.upload_id] = (bucket, data)
 
 
 async def _compact(objects: Objects, _model: Model, _bucket: str) -> None:
@@ -109,7 +143,7 @@ async def _compact(objects: Objects, _model: Model, _bucket: str) -> None:
 
 VERBS: dict[str, Callable[..., Awaitable[None]]] = {
     "version": _version, "put": _put, "delete": _delete, "drop": _drop, "unmake": _unmake,
-    "compact": _compact,
+    "compact": _compact, "tag": _tag, "upload": _upload,
 }  # fmt: skip
 
 
@@ -138,6 +172,16 @@ async def check(objects: Objects, model: Model) -> None:
             for version_id, data in there:
                 if data is not None:
                     assert await get(objects, name, key, version_id) == data
+        for (whose, key, version_id), text in model.tags.items():
+            if whose == name and version_id in dict(keys.get(key, [])):
+                row = versions.find(objects, bucket, key, version_id)
+                assert row.version.tags == {"t": text}
+        found_uploads = store.uploads_of(objects.reader, bucket.number)
+        under_way = {each.upload_id for each in found_uploads}
+        assert under_way == {k for k, each in model.uploads.items() if each[0] == name}
+        for upload_id in under_way:
+            part = uploads.parts(objects, upload_id, 0, 9)[0]
+            assert part.md5 == hashlib.md5(model.uploads[upload_id][1]).digest()
         sizes = [len(data) for there in keys.values() for _, data in there if data is not None]
         assert buckets.usage(objects, bucket) == (len(sizes), sum(sizes))
     files = {file for (file,) in objects.reader.execute("SELECT file FROM files")}
@@ -155,6 +199,14 @@ operations = st.one_of(
     st.tuples(st.just("version"), bucket_names, st.sampled_from(["enabled", "suspended"])),
     st.tuples(st.just("unmake"), bucket_names),
     st.tuples(st.just("compact"), st.just("bkt")),
+    st.tuples(st.just("tag"), bucket_names, keys, st.text("ab", max_size=2)),
+    st.tuples(
+        st.just("upload"),
+        bucket_names,
+        keys,
+        st.binary(max_size=40),
+        st.sampled_from(["complete", "complete", "give up", "leave"]),
+    ),
 )
 SEGMENT_BYTES = 600  # a few records
 endings = st.sampled_from(["close", "lose index", "set index back", "power cut"])
