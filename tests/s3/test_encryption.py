@@ -114,6 +114,8 @@ def test_answers_tell_how_an_object_is_encrypted(tmp_path: Path) -> None:
         ("GET", "/bkt/c?attributes", {"x_amz_object_attributes": "ETag"}, "InvalidRequest"),
         ("GET", "/bkt/s", MINE, "InvalidRequest"),
         ("GET", "/bkt/plain", MINE, "InvalidRequest"),
+        ("GET", "/bkt/plain", {f"{PREFIX}_customer_key": "AAAA"}, "InvalidArgument"),
+        ("HEAD", "/bkt/c", {f"{PREFIX}_customer_key": "AAAA"}, ""),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"}, "InvalidRequest"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"} | keyed("o", SOURCE), "AccessDenied"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/s"} | keyed("k", SOURCE), "InvalidRequest"),
@@ -282,18 +284,22 @@ def test_a_policy_can_want_encryption(tmp_path: Path) -> None:
     tell(tmp_path, story)
 
 
-def test_bytes_of_another_object_are_not_given_out_as_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 1, 3, 20, 40, 70, -20, -17, -1])
+def test_a_wrapped_key_that_was_changed_or_moved_opens_nothing(tmp_path: Path, place: int) -> None:
     async def story(site: Site) -> None:
         await site.call("PUT", "/bkt/a", b"of a", **STORES)
         await site.call("PUT", "/bkt/b", b"of b", **STORES)
-        bucket = buckets.find(site.objects, "bkt")
-        row = versions.find(site.objects, bucket, "a")
+        row = versions.find(site.objects, buckets.find(site.objects, "bkt"), "a")
+        changed = bytearray(row.version.sealed)
+        changed[place] ^= 1
 
-        def renamed(version: Version, _: int) -> Version:
-            return msgspec.structs.replace(version, sealed=row.version.sealed)
+        for key, sealed in (("a", bytes(changed)), ("b", row.version.sealed)):
 
-        await versions.change(site.objects, "bkt", "b", None, renamed)
-        assert (await site.call("GET", "/bkt/b")).status == 500
+            def forged(version: Version, _: int, sealed: bytes = sealed) -> Version:
+                return msgspec.structs.replace(version, sealed=sealed)
+
+            await versions.change(site.objects, "bkt", key, None, forged)
+            assert (await site.call("GET", f"/bkt/{key}")).status == 500
 
     tell(tmp_path, story)
 

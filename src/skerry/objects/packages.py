@@ -32,32 +32,33 @@ class Packer:
         self._number = 0
         self._waiting = bytearray()
 
-    def update(self, data: bytes | bytearray | memoryview) -> bytes:
+    def update(self, data: bytes | bytearray | memoryview) -> bytearray:
         """Take data in; return the packages that are whole and have another one after them."""
         self._waiting += data
-        made: list[bytes] = []
-        at = 0
-        with memoryview(self._waiting) as waiting:
-            while len(waiting) - at > PACKAGE_BYTES:
-                made.append(self._packed(waiting[at : at + PACKAGE_BYTES], is_last=False))
-                at += PACKAGE_BYTES
-        del self._waiting[:at]
-        return b"".join(made)
+        count = (len(self._waiting) - 1) // PACKAGE_BYTES if self._waiting else 0
+        made = bytearray(count * _WHOLE_BYTES)
+        with memoryview(self._waiting) as waiting, memoryview(made) as room:
+            for index in range(count):
+                plain = waiting[index * PACKAGE_BYTES : (index + 1) * PACKAGE_BYTES]
+                into = room[index * _WHOLE_BYTES : (index + 1) * _WHOLE_BYTES]
+                nonce = _nonce(self._number + index, is_last=False)
+                with plain, into:
+                    self._cipher.encrypt_into(nonce, plain, None, into)
+        self._number += count
+        del self._waiting[: count * PACKAGE_BYTES]
+        return made
 
     def end(self) -> bytes:
         """Return the last package; there is none of no bytes."""
-        return self._packed(self._waiting, is_last=True) if self._waiting else b""
-
-    def _packed(self, data: bytearray | memoryview, *, is_last: bool) -> bytes:
-        packed = self._cipher.encrypt(_nonce(self._number, is_last=is_last), data, None)
-        self._number += 1
-        return packed
+        if not self._waiting:
+            return b""
+        return self._cipher.encrypt(_nonce(self._number, is_last=True), self._waiting, None)
 
 
 def pack(key: bytes, data: bytes) -> bytes:
     """Return all of data in packages."""
     packer = Packer(key)
-    return packer.update(data) + packer.end()
+    return b"".join((packer.update(data), packer.end()))
 
 
 def unpack(
@@ -66,7 +67,7 @@ def unpack(
     offset: int,
     count: int,
     read: Callable[[int, int], Iterator[bytes | bytearray | memoryview]],
-) -> Iterator[bytes]:
+) -> Iterator[memoryview]:
     """Yield a range of what was encrypted. size: of all packages.
 
     read: yields the bytes of packages, from an offset on, so many. Raises BadPackage.
@@ -80,21 +81,37 @@ def unpack(
     begin, waiting = number * _WHOLE_BYTES, bytearray()
     for block in read(begin, min(end * _WHOLE_BYTES, size) - begin):
         waiting += block
-        made: list[bytes] = []
-        while waiting and len(waiting) >= min(_WHOLE_BYTES, size - number * _WHOLE_BYTES):
-            nonce = _nonce(number, is_last=size <= (number + 1) * _WHOLE_BYTES)
-            try:
-                plain = cipher.decrypt(nonce, bytes(waiting[:_WHOLE_BYTES]), None)
-            except InvalidTag:
-                raise BadPackage(f"package {number}") from None
-            del waiting[:_WHOLE_BYTES]
-            at = number * PACKAGE_BYTES
-            made.append(plain[max(0, offset - at) : offset + count - at])
-            number += 1
-        if made:
-            yield b"".join(made)
+        is_end = begin + len(waiting) >= size
+        packages = -(-len(waiting) // _WHOLE_BYTES) if is_end else len(waiting) // _WHOLE_BYTES
+        if not packages:
+            continue
+        packed = min(len(waiting), packages * _WHOLE_BYTES)
+        plain = _unpacked(cipher, number, packages, waiting, packed, is_end=is_end)
+        at = number * PACKAGE_BYTES
+        yield memoryview(plain)[max(0, offset - at) : offset + count - at]
+        del waiting[:packed]
+        number, begin = number + packages, begin + packed
     if number < end:
         raise BadPackage(f"package {number} is not there")
+
+
+def _unpacked(
+    cipher: AESGCM, number: int, count: int, packages: bytearray, size: int, *, is_end: bool
+) -> bytearray:
+    """Return what the first bytes of packages hold. number: of the first one."""
+    made = bytearray(size - count * TAG_BYTES)
+    with memoryview(packages) as packed, memoryview(made) as room:
+        for index in range(count):
+            nonce = _nonce(number + index, is_last=is_end and index == count - 1)
+            begin = index * _WHOLE_BYTES
+            data = packed[begin : min(size, begin + _WHOLE_BYTES)]
+            into = room[index * PACKAGE_BYTES : (index + 1) * PACKAGE_BYTES]
+            with data, into:
+                try:
+                    cipher.decrypt_into(nonce, data, None, into)
+                except InvalidTag:
+                    raise BadPackage(f"package {number + index}") from None
+    return made
 
 
 def _nonce(number: int, *, is_last: bool) -> bytes:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from skerry.objects.rows import Row
     from skerry.objects.sealing import Sealing
 
+_HERE_BYTES = 64 << 10  # decrypted sooner than a thread is asked
+
 
 async def open_range(
     objects: Objects, row: Row, begin: int, size: int, sealing: Sealing | None = None
@@ -35,7 +37,7 @@ async def open_range(
     piece = row.version.piece
     if size == 0:
         return b""
-    if piece is not None and not piece.file and sealing is None:
+    if piece is not None and not piece.file:
         data = objects.disk.read_cached(row.place.segment, row.data_offset, piece.size)
         if data is None:
             with objects.files.pinned({row.place.segment}):
@@ -43,13 +45,15 @@ async def open_range(
                     objects.threads, objects.disk.read,
                     row.place.segment, row.data_offset, piece.size,
                 )  # fmt: skip
-        return bytes(checked(piece, data)[begin : begin + size])
+        whole = checked(piece, data)
+        if sealing is None:
+            return bytes(whole[begin : begin + size])
+        opening = functools.partial(_opened, sealing, whole, begin, size)
+        if size <= _HERE_BYTES:
+            return opening()
+        return await asyncio.get_running_loop().run_in_executor(objects.threads, opening)
     with contextlib.ExitStack() as pins:
         blocks = pins.enter_context(opened_blocks(objects, row, begin, size, sealing))
-        if piece is not None and not piece.file:
-            return await asyncio.get_running_loop().run_in_executor(
-                objects.threads, b"".join, blocks
-            )
         first = await _next(objects, blocks)
         return _rest(objects, blocks, first, pins.pop_all())
 
@@ -78,6 +82,16 @@ def stored_blocks(objects: Objects, row: Row) -> Generator[Iterator[Buffer]]:
     ]
     with objects.files.pinned({each.pin for each in pieces}):
         yield _blocks(objects, pieces, None)
+
+
+def _opened(sealing: Sealing, packages: memoryview, begin: int, size: int) -> bytes:
+    def read(at: int, count: int) -> Iterator[memoryview]:
+        yield packages[at : at + count]
+
+    try:
+        return b"".join(unpack(sealing.key, len(packages), begin, size, read))
+    except BadPackage:
+        raise data_changed() from None
 
 
 class _Range(NamedTuple):

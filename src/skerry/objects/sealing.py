@@ -121,7 +121,7 @@ def default_sealing(objects: Objects, bucket: Bucket, key: str) -> Sealing | Non
 
 
 def is_clients(said: bytes) -> bool:
-    """Tell whether a version can be read only with the key of a client."""
+    """Tell whether a version can be read only with the key of a client. Raises Failed."""
     return bool(said) and not _heard(said).master
 
 
@@ -154,13 +154,20 @@ def unseal(
         data_key = _cipher(wrapping, salt).decrypt(_NONCE, wrapped, _context(bucket, key))
     except InvalidTag:
         if sealed.master:
-            raise Failed("data_changed", "What is said of the object has changed.") from None
+            raise _changed() from None
         raise Denied("wrong_key", "It is encrypted with another key.") from None
     return Sealing(said, data_key, is_clients=not sealed.master)
 
 
 def _heard(said: bytes) -> Sealed:
-    return msgspec.msgpack.decode(said, type=Sealed)
+    try:
+        return msgspec.msgpack.decode(said, type=Sealed)
+    except msgspec.DecodeError:
+        raise _changed() from None
+
+
+def _changed() -> Failed:
+    return Failed("data_changed", "What is said of the object's encryption has changed.")
 
 
 def _masters(objects: Objects) -> Masters:

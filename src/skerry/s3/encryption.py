@@ -28,6 +28,8 @@ HEADER = "x-amz-server-side-encryption"
 SOURCE = "x-amz-copy-source-server-side-encryption"
 """What headers begin with that hold a client's key: of the object, and of the source of a copy."""
 
+_CLIENT_KEY = frozenset(f"{HEADER}-customer-{name}" for name in ("algorithm", "key", "key-md5"))
+
 
 def sealing_of(call: Call, bucket: Bucket) -> Sealing | None:
     """Return keys for the object that a request makes, None if it shall not be encrypted.
@@ -46,8 +48,8 @@ def sealing_of(call: Call, bucket: Bucket) -> Sealing | None:
 
 def opened(call: Call, version: Version) -> Sealing | None:
     """Return the keys for the bytes of the object that is asked for; see `sealing.unseal`."""
-    if not version.sealed and f"{HEADER}-customer-algorithm" not in call.request.headers:
-        return None
+    if not version.sealed and _CLIENT_KEY.isdisjoint(call.request.headers):
+        return None  # said early: most are not encrypted
     client_key = client_key_of(call.request.headers)
     return unseal(call.objects, call.bucket, call.key, version.sealed, client_key)
 
