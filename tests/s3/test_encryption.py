@@ -10,6 +10,7 @@ import pytest
 
 from skerry.base import Failed
 from skerry.objects import buckets, versions
+from skerry.objects.compaction import compact
 from skerry.objects.masters import Masters
 from skerry.objects.model import Piece, Version
 from skerry.objects.packages import PACKAGE_BYTES
@@ -378,5 +379,39 @@ def test_who_tampers_and_mends_the_checksums_is_noticed_too(tmp_path: Path) -> N
         )  # fmt: skip
         answer = await site.call("GET", "/bkt/k")
         assert (answer.status, answer.code) == (500, "InternalError")
+
+    tell(tmp_path, story)
+
+
+def test_what_is_moved_to_make_room_stays_readable(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        site.objects.writer.segment_bytes = 4096
+        await site.call("PUT", "/bkt/small", text(1000), **MINE)
+        target = f"/bkt/part?uploadId={await begin(site, '/bkt/part', **STORES)}"
+        part = await site.call("PUT", f"{target}&partNumber=3", text(2000))
+        for _ in range(9):
+            await site.call("PUT", "/bkt/other", text(3000))
+        while 1 in site.objects.disk.segments():
+            assert await compact(site.objects)
+
+        told = f"<Part><PartNumber>3</PartNumber><ETag>{part.headers['etag']}</ETag></Part>"
+        document = f"<CompleteMultipartUpload>{told}</CompleteMultipartUpload>".encode()
+        assert (await site.call("POST", target, document)).status == 200
+        assert (await site.call("GET", "/bkt/part")).body == text(2000)
+        assert (await site.call("GET", "/bkt/small", b"", **MINE)).body == text(1000)
+
+    tell(tmp_path, story)
+
+
+def test_a_quota_counts_the_bytes_of_clients(tmp_path: Path) -> None:
+    async def story(site: Site) -> None:
+        quota = b"<Quota><Bytes>2000</Bytes></Quota>"
+        assert (await site.call("PUT", "/bkt?quota", quota)).status == 200
+        target = f"/bkt/k?uploadId={await begin(site, **STORES)}&partNumber=1"
+        assert (await site.call("PUT", target, text(1000))).status == 200
+        assert (await site.call("PUT", "/bkt/a", text(1000), **MINE)).status == 200
+        assert (await site.call("PUT", "/bkt/b", b"x", **MINE)).code == "QuotaExceeded"
+        told = await site.call("GET", "/bkt?quota")
+        assert between(told, "UsedBytes") == ["2000"]
 
     tell(tmp_path, story)
