@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from skerry.objects import Objects, buckets
+from skerry.objects.masters import Masters
 from skerry.objects.scrubbing import Scrubbed
 from skerry.s3.keyring import Key, Keyring
 from skerry.s3.metrics import Metrics
@@ -143,6 +144,7 @@ def parsed(data: bytes) -> Answer:
 async def serving(folder: Path) -> AsyncGenerator[Site]:
     async with Ground(folder).open() as objects:
         await buckets.make(objects, "bkt", "root")
+        objects.masters = Masters("0" * 16, {"0" * 16: bytes(32)})
         roots = {ACCESS: Key(access_key=ACCESS, secret=SECRET)}
         sessions = Sessions(bytes(32), objects.entropy, lambda: NOW_S)
         service = Service(

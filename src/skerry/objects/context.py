@@ -13,6 +13,7 @@ from skerry.objects.blocks import FileWriter, checked, read_blocks
 from skerry.objects.disk import Disk
 from skerry.objects.files import Files
 from skerry.objects.log import read_from
+from skerry.objects.masters import Masters
 from skerry.objects.model import Key, Piece, User
 from skerry.objects.records import Buffer
 from skerry.objects.rows import Applied, Changes, Place, Row
@@ -39,7 +40,7 @@ class Objects:
 
     holders: access keys that were looked for and found; emptied when any of them changes. ruled: set
     when the rules of a bucket have changed; noticed: when somebody is to be told of something.
-    targets: whom notices may be told.
+    targets: whom notices may be told. masters: by which versions are sealed, where any are.
     """
 
     disk: Disk
@@ -53,6 +54,7 @@ class Objects:
     ruled: asyncio.Event = field(default_factory=asyncio.Event)
     noticed: asyncio.Event = field(default_factory=asyncio.Event)
     targets: Collection[str] = ()
+    masters: Masters | None = field(default=None, repr=False)
 
     async def write(
         self, work: Callable[[Transaction], _T], piece: Piece, data: Sequence[Buffer]

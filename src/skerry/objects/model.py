@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from skerry.base import Invalid
+from skerry.objects.packages import plain_size
 
 NULL_VERSION = "null"
 KEY_BYTES_MAX = 1024
@@ -72,7 +73,10 @@ class Piece(Struct, frozen=True, array_like=True):
 
 
 class Part(Struct, frozen=True, array_like=True):
-    """A part of an upload: its bytes, their MD5 and what else is known of them."""
+    """A part of an upload: its bytes, their MD5 and what else is known of them.
+
+    salt: of the key that they are encrypted with, empty if they are not; see `sealing`.
+    """
 
     upload_id: str
     number: int
@@ -80,6 +84,12 @@ class Part(Struct, frozen=True, array_like=True):
     md5: bytes
     modified_at_ns: int
     checksum: Checksum | None = None
+    salt: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has for its client; on disk there may be more."""
+        return plain_size(self.piece.size) if self.salt else self.piece.size
 
 
 class Version(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -87,7 +97,8 @@ class Version(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     piece: where its bytes lie; None for a delete marker and for those that were uploaded in parts,
     which lie with those. part_sizes: of each, in their order. headers: what is said again with
-    the bytes, such as cache-control; metadata: the user's own. sealed: how the bytes are encrypted.
+    the bytes, such as cache-control; metadata: the user's own. sealed: how the bytes are encrypted,
+    whose piece is larger then than `size`; see `sealing`.
     made_by: `copy` or `post`, empty for a put.
     """
 

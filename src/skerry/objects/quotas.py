@@ -61,7 +61,7 @@ def check_part(
     quota = None if place is None else quota_of(place)
     if quota is not None:
         row = store.part(connection, upload_id, number)
-        more = Usage(size - (row.part.piece.size if row else 0), 0)
+        more = Usage(size - (row.part.size if row else 0), 0)
         _check(quota, usage_of(connection, bucket, changes), more)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from skerry.base import Failed, NotAvailable, NotFound
 from skerry.objects import buckets, listing, segments, versions
-from skerry.objects.reading import opened_blocks
+from skerry.objects.reading import stored_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ async def _check(
 ) -> None:
     try:
         row = versions.find(objects, bucket, version.key, version.version_id)
-        with opened_blocks(objects, row, 0, row.version.size) as blocks:
+        with stored_blocks(objects, row) as blocks:
             await _read(objects, blocks, bytes_per_s)
     except (NotFound, NotAvailable):
         return  # it went meanwhile

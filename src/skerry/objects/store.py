@@ -350,7 +350,7 @@ def _put_part(
     before = part(connection, new.upload_id, new.number)
     bucket = _bucket_of_upload(connection, new.upload_id)
     if bucket is not None:
-        changes.part_bytes[bucket] += new.piece.size - (before.part.piece.size if before else 0)
+        changes.part_bytes[bucket] += new.size - (before.part.size if before else 0)
     if before is not None:
         changes.died(before)
         old = before.part.piece
@@ -394,7 +394,7 @@ def _bucket_of_upload(connection: sqlite3.Connection, upload_id: str) -> int | N
 
 
 def _parts_bytes(connection: sqlite3.Connection, upload_id: str) -> int:
-    return sum(row.part.piece.size for row in parts(connection, upload_id))
+    return sum(row.part.size for row in parts(connection, upload_id))
 
 
 def _drop_parts(

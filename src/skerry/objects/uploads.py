@@ -48,6 +48,17 @@ class Summing:
 NO_SUMMING = Summing()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the bytes of a part beside their MD5. salt: see `Part`."""
+
+    checksum: Checksum | None = None
+    salt: bytes = b""
+
+
+NOTHING = Known()
+
+
 def find(objects: Objects, bucket: Bucket, key: str, upload_id: str) -> Upload:
     """Return an upload under way. Raises NotFound(no_such_upload)."""
     return _found(objects.reader, bucket, key, upload_id)
@@ -65,8 +76,9 @@ async def begin(
     owner: str,
     told: Told,
     summing: Summing = NO_SUMMING,
+    sealed: bytes = b"",
 ) -> Upload:
-    """Begin an upload.
+    """Begin an upload. sealed: how its bytes will be encrypted, see `sealing`.
 
     Raises NotFound(no_such_bucket), Invalid(bad_key, key_too_long, no_lock, bad_retention),
     LimitReached, and as writing does.
@@ -85,7 +97,7 @@ async def begin(
             upload_id=upload_id, bucket=place.number, key=key, owner=owner,
             begun_at_ns=made.now_ns, headers=told.headers, metadata=told.metadata, tags=told.tags,
             storage_class=told.storage_class, lock=told.lock, algorithm=summing.algorithm,
-            is_whole=summing.is_whole,
+            is_whole=summing.is_whole, sealed=sealed,
         )  # fmt: skip
         made.put(upload)
         return upload
@@ -100,7 +112,7 @@ async def put_part(
     piece: Piece,
     data: Sequence[Buffer],
     md5: bytes,
-    checksum: Checksum | None = None,
+    known: Known = NOTHING,
 ) -> Part:
     """Put a part, in place of the one of that number. data: its bytes if piece names no file.
 
@@ -110,13 +122,17 @@ async def put_part(
     if not 1 <= number <= PARTS_MAX:
         raise Invalid("bad_part_number", f"Parts are numbered from 1 to {PARTS_MAX}.")
 
+    assert bool(known.salt) == bool(upload.sealed), (
+        "either all of an object is encrypted, or nothing"
+    )
+
     def work(made: Transaction) -> Part:
         if store.upload(made.connection, upload.upload_id) is None:
             raise _no_upload()
+        part = Part(upload.upload_id, number, piece, md5, made.now_ns, known.checksum, known.salt)
         quotas.check_part(
-            made.connection, upload.bucket, upload.upload_id, number, piece.size, made.changes
+            made.connection, upload.bucket, upload.upload_id, number, part.size, made.changes
         )
-        part = Part(upload.upload_id, number, piece, md5, made.now_ns, checksum)
         made.put(part, data, piece.crc if data else 0)
         return part
 
@@ -192,7 +208,7 @@ def _chosen(connection: sqlite3.Connection, upload_id: str, chosen: Sequence[Cho
             raise Invalid("bad_part", f"Part {each.number} has another checksum.")
         if found and found[-1].number >= part.number:
             raise Invalid("bad_part_order", "Name the parts in the order of their numbers.")
-        if found and found[-1].piece.size < PART_BYTES_MIN:
+        if found and found[-1].size < PART_BYTES_MIN:
             raise Invalid(
                 "part_too_small", f"Part {found[-1].number} is too small: all but the last have at "
                 f"least {PART_BYTES_MIN} bytes."
@@ -214,8 +230,8 @@ def _whole(
     return Version(
         bucket=bucket.number, key=upload.key, sequence=sequence,
         version_id=next_version_id(bucket, sequence, random), modified_at_ns=made.now_ns,
-        size=sum(part.piece.size for part in found), etag=f"{digest.hexdigest()}-{len(found)}",
-        upload_id=upload.upload_id, parts=tuple((part.number, part.piece.size) for part in found),
+        size=sum(part.size for part in found), etag=f"{digest.hexdigest()}-{len(found)}",
+        upload_id=upload.upload_id, parts=tuple((part.number, part.size) for part in found),
         headers=upload.headers, metadata=upload.metadata, tags=upload.tags,
         storage_class=upload.storage_class, checksum=checksum,
         lock=locks.with_default(bucket, upload.lock, made.now_ns), sealed=upload.sealed,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from skerry.base import Invalid
 from skerry.objects import uploads, versions
 from skerry.s3.call import NAMESPACE, Call, bucket_of, http_date, xml
+from skerry.s3.encryption import opened
 from skerry.s3.object_calls import checksum_xml, present, version_headers
 from skerry.s3.router import Operation
 
@@ -28,6 +29,7 @@ async def get_attributes(call: Call) -> Response:
     version_id = call.query.get("versionId") or None
     row = present(versions.find(call.objects, bucket_of(call), call.key, version_id), version_id)
     version, parts = row.version, ""
+    opened(call, version)  # as AWS: who has not the key is not told of checksums either
     if "ETag" in wanted:
         parts += f"<ETag>{version.etag}</ETag>"
     if "Checksum" in wanted and version.checksum:

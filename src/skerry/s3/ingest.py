@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import zlib
@@ -20,8 +21,11 @@ from awscrt import checksums
 from skerry.base import Invalid, TooLarge
 from skerry.objects.context import INLINE_BYTES_MAX
 from skerry.objects.model import Algorithm, Checksum, Piece
+from skerry.objects.packages import pack, plain_size
 from skerry.objects.reading import opened_blocks
 from skerry.objects.records import crc_of
+from skerry.objects.sealing import SealedFile, scratch
+from skerry.objects.uploads import Known
 from skerry.objects.versions import Content
 from skerry.s3.chunks import Chain, Chunks
 from skerry.s3.signature import (
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from skerry.objects import Objects, Row
     from skerry.objects.blocks import FileWriter
     from skerry.objects.records import Buffer
+    from skerry.objects.sealing import Sealing
     from skerry.s3.call import Call
 
 _A = TypeVar("_A")
@@ -108,18 +113,27 @@ class Expected:
 
 @dataclass(slots=True)
 class Taken:
-    """The bytes of an object, taken in. data: where they are not in a file."""
+    """The bytes of an object, taken in. data: where they are not in a file.
+
+    md5: or what is told in its place. sealing: by which they are encrypted, None if they are not.
+    """
 
     piece: Piece
     data: list[bytes]
     md5: bytes
     checksum: Checksum | None
+    sealing: Sealing | None = None
+
+    def known(self) -> Known:
+        """Return what is known of it as a part."""
+        return Known(self.checksum, self.sealing.salt if self.sealing is not None else b"")
 
     def content(self) -> Content:
         """Return it as the content of a version."""
+        size = self.piece.size if self.sealing is None else plain_size(self.piece.size)
         return Content(
-            size=self.piece.size, etag=self.md5.hex(), data=self.data, piece=self.piece,
-            checksum=self.checksum,
+            size=size, etag=self.md5.hex(), data=self.data, piece=self.piece,
+            checksum=self.checksum, sealed=self.sealing.said if self.sealing is not None else b"",
         )  # fmt: skip
 
 
@@ -145,20 +159,23 @@ def _hashes(expected: Expected) -> _Hashes:
 
 
 async def take(
-    objects: Objects, body: AsyncIterator[bytes], expected: Expected, chunks: Chunks | None
+    objects: Objects,
+    body: AsyncIterator[bytes],
+    expected: Expected,
+    chunks: Chunks | None,
+    sealing: Sealing | None = None,
 ) -> Taken:
     """Take in a body; what is too big for memory is in a file that is kept, or gone if this raises.
 
-    chunks: decodes it, where it is encoded. Raises Invalid(body_size, bad_digest,
+    chunks: decodes it, where it is encoded. sealing: encrypts it. Raises Invalid(body_size, bad_digest,
     content_mismatch, bad_chunk, request_timeout), Denied(signature_mismatch), and as writing does.
     """
     hashes = _hashes(expected)
     if expected.size <= INLINE_BYTES_MAX:
         data = await _in_memory(objects, body, expected, chunks, hashes)
         checksum = _checked(expected, hashes, chunks)
-        piece = Piece(len(data), crc_of(data))
-        return Taken(piece, [data] if data else [], hashes.md5.digest(), checksum)
-    file = objects.scratch()
+        return await _small(objects, data, hashes, checksum, sealing)
+    file = scratch(objects, sealing)
     try:
         await _into_file(objects, body, expected, chunks, hashes, file)
         checksum = _checked(expected, hashes, chunks)
@@ -166,7 +183,7 @@ async def take(
     except BaseException:
         file.discard()
         raise
-    return Taken(piece, [], hashes.md5.digest(), checksum)
+    return _taken(piece, [], hashes, checksum, sealing)
 
 
 async def _in_memory(
@@ -197,7 +214,7 @@ async def _into_file(
     expected: Expected,
     chunks: Chunks | None,
     hashes: _Hashes,
-    file: FileWriter,
+    file: FileWriter | SealedFile,
 ) -> None:
     def work(data: bytes) -> None:
         hashes.update(data)
@@ -299,20 +316,26 @@ def md5_value(headers: Mapping[str, str]) -> bytes | None:
 
 
 async def copy_in(
-    objects: Objects, row: Row, begin: int, size: int, like: Checksum | None
+    objects: Objects,
+    row: Row,
+    begin: int,
+    size: int,
+    like: Checksum | None,
+    opened: Sealing | None = None,
+    sealing: Sealing | None = None,
 ) -> Taken:
     """Take in a range of a version's bytes. like: a checksum of that algorithm is made.
 
-    Raises Failed(data_unreadable, data_changed), and as writing does.
+    opened: of that version, if it is encrypted. sealing: encrypts what is taken. Raises Failed(data_unreadable, data_changed), and as writing does.
     """
     algorithm = like.algorithm if like is not None else None
     hashes = _hashes(Expected(size=size, algorithm=algorithm))
-    with opened_blocks(objects, row, begin, size) as blocks:
+    with opened_blocks(objects, row, begin, size, opened) as blocks:
         if size <= INLINE_BYTES_MAX:
             data = await _hop(objects, b"".join, blocks)
             await _hop(objects, hashes.update, data)
-            return _taken(Piece(size, crc_of(data)), [data] if data else [], hashes, algorithm)
-        file = objects.scratch()
+            return await _small(objects, data, hashes, _sum(hashes, algorithm), sealing)
+        file = scratch(objects, sealing)
 
         def work(each: Buffer) -> None:
             hashes.update(bytes(each))
@@ -325,18 +348,38 @@ async def copy_in(
         except BaseException:
             file.discard()
             raise
-    return _taken(piece, [], hashes, algorithm)
+    return _taken(piece, [], hashes, _sum(hashes, algorithm), sealing)
 
 
 def _next_of(blocks: Iterator[Buffer]) -> Buffer | None:
     return next(blocks, None)
 
 
-def _taken(piece: Piece, data: list[bytes], hashes: _Hashes, algorithm: Algorithm | None) -> Taken:
-    checksum = None
-    if algorithm is not None and hashes.checksum is not None:
-        checksum = Checksum(algorithm, hashes.checksum.digest())
-    return Taken(piece, data, hashes.md5.digest(), checksum)
+def _sum(hashes: _Hashes, algorithm: Algorithm | None) -> Checksum | None:
+    if algorithm is None or hashes.checksum is None:
+        return None
+    return Checksum(algorithm, hashes.checksum.digest())
+
+
+async def _small(
+    objects: Objects, data: bytes, hashes: _Hashes, checksum: Checksum | None,
+    sealing: Sealing | None,
+) -> Taken:  # fmt: skip
+    if sealing is not None and len(data) <= _HERE_BYTES:
+        data = pack(sealing.key, data)
+    elif sealing is not None:
+        data = await _hop(objects, functools.partial(pack, sealing.key), data)
+    piece = Piece(len(data), crc_of(data))
+    return _taken(piece, [data] if data else [], hashes, checksum, sealing)
+
+
+def _taken(
+    piece: Piece, data: list[bytes], hashes: _Hashes, checksum: Checksum | None,
+    sealing: Sealing | None,
+) -> Taken:  # fmt: skip
+    md5 = hashes.md5.digest()
+    etag = md5 if sealing is None else sealing.etag(md5)
+    return Taken(piece, data, etag, checksum, sealing)
 
 
 async def read_small(call: Call, *, needs_digest: bool = False) -> bytes:

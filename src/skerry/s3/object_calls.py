@@ -26,6 +26,7 @@ from skerry.s3.call import (
     xml,
 )
 from skerry.s3.connection import Response
+from skerry.s3.encryption import HEADER, encryption_headers, opened, opened_source, sealing_of
 from skerry.s3.ingest import copy_in, expectations, take, wanted_algorithm
 from skerry.s3.lock_headers import check_digest, lock_headers, lock_of
 from skerry.s3.router import Operation
@@ -60,12 +61,14 @@ async def put_object(call: Call) -> Response:
     bucket = bucket_of(call)
     check_digest(bucket, told.lock, expected)
     quotas.foresee_put(call.objects, bucket, call.key, expected.size)
-    taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
+    sealing = sealing_of(call, bucket)
+    taken = await take(call.objects, call.request.body.pieces(), expected, chunks, sealing)
     version = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, condition
     )
     return empty(200, [("ETag", f'"{version.etag}"'), *version_headers(version, call),
-                       *checksum_headers(version.checksum)])  # fmt: skip
+                       *checksum_headers(version.checksum),
+                       *encryption_headers(call, version.sealed)])  # fmt: skip
 
 
 async def get_object(call: Call) -> Response:
@@ -99,10 +102,13 @@ async def copy_object(call: Call) -> Response:
     row = present(versions.find(call.objects, source, source_key, version_id), version_id)
     version = row.version
     check_source(call, version)
+    source_keys = opened_source(call, source_bucket, version)
     keeps, keeps_tags = _directive(call, "metadata"), _directive(call, "tagging")
     asked, algorithm = told_of(call), wanted_algorithm(call.request.headers)
     is_same = (source_bucket, source_key, version_id) == (call.bucket, call.key, None)
-    if is_same and keeps and not asked.storage_class and REDIRECT not in asked.headers:
+    sealing = sealing_of(call, bucket_of(call))
+    changes = asked.storage_class or REDIRECT in asked.headers or _names_encryption(call)
+    if is_same and keeps and not changes:
         raise Invalid("bad_copy", "Copying an object to itself must change something.")
     if version.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A copy takes at most 5 GiB. Copy it in parts.")
@@ -119,11 +125,11 @@ async def copy_object(call: Call) -> Response:
             authorize_object(call, "s3:PutObjectTagging", call.bucket, call.key, "", told.tags)
     like = Checksum(algorithm, b"") if algorithm else version.checksum
     quotas.foresee_put(call.objects, bucket_of(call), call.key, version.size)
-    taken = await copy_in(call.objects, row, 0, version.size, like)
+    taken = await copy_in(call.objects, row, 0, version.size, like, source_keys, sealing)
     made = await versions.put(
         call.objects, call.bucket, call.key, taken.content(), told, write_condition(call)
     )
-    headers = version_headers(made, call)
+    headers = [*version_headers(made, call), *encryption_headers(call, made.sealed)]
     if source.versioning != "off":
         headers.append(("x-amz-copy-source-version-id", version.version_id))
     return xml(f"<CopyObjectResult {NAMESPACE}>{_copied(made)}</CopyObjectResult>", 200, headers)
@@ -189,7 +195,9 @@ async def _given(call: Call, *, with_body: bool) -> Response:
     version_id = call.query.get("versionId") or None
     row = present(versions.find(call.objects, bucket, call.key, version_id), version_id)
     version = row.version
-    headers = [*_headers_of(version, bucket), *lock_headers(call, version)]
+    keys = opened(call, version)
+    headers = [*_headers_of(version, bucket), *lock_headers(call, version),
+               *encryption_headers(call, version.sealed)]  # fmt: skip
     if unchanged := _condition_of_get(call, version):
         return empty(unchanged, headers)
     begin, size, status, checksum = 0, version.size, 200, version.checksum
@@ -208,7 +216,7 @@ async def _given(call: Call, *, with_body: bool) -> Response:
     headers = _as_asked(call, headers)
     if not with_body:
         return Response(status, headers, b"", size)
-    body = await reading.open_range(call.objects, row, begin, size)
+    body = await reading.open_range(call.objects, row, begin, size, keys)
     return Response(status, headers, body, size)
 
 
@@ -425,6 +433,10 @@ def check_source(call: Call, version: Version) -> None:
     )
     if is_wrong:
         raise Conflict("condition_failed", "The source is not as the request wants it.")
+
+
+def _names_encryption(call: Call) -> bool:
+    return HEADER in call.request.headers or f"{HEADER}-customer-key" in call.request.headers
 
 
 def _copied(version: Version) -> str:

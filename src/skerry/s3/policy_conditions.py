@@ -25,7 +25,8 @@ _KEYS = frozenset(
         "aws:sourceip", "aws:securetransport", "aws:currenttime", "aws:epochtime", "aws:username",
         "aws:useragent", "aws:referer", "s3:prefix", "s3:delimiter", "s3:max-keys", "s3:versionid",
         "s3:x-amz-acl", "s3:x-amz-copy-source", "s3:x-amz-storage-class", "s3:signatureversion",
-        "s3:requestobjecttagkeys",
+        "s3:requestobjecttagkeys", "s3:x-amz-server-side-encryption",
+        "s3:x-amz-server-side-encryption-customer-algorithm",
     }
 )  # fmt: skip
 _TAG_KEYS = ("s3:existingobjecttag/", "s3:requestobjecttag/")

@@ -25,7 +25,7 @@ from skerry.s3.background import Telling, background
 from skerry.s3.catalog import door
 from skerry.s3.keyring import ACCOUNT, Key, Keyring
 from skerry.s3.metrics import Metrics
-from skerry.s3.root_key import FILE, root_key, session_secret
+from skerry.s3.root_key import FILE, master_keys, root_key, session_secret
 from skerry.s3.server import router, serve
 from skerry.s3.service import Service
 from skerry.s3.sessions import Sessions
@@ -52,7 +52,7 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. say: writes a line for its owner.
 
     Raises Invalid(bad_setting), NotAvailable(address_in_use, data_unwritable, store_in_use),
-    LimitReached(data_full), Failed(bad_root_key, log_broken, data_unreadable).
+    LimitReached(data_full), Failed(bad_root_key, bad_master_keys, log_broken, data_unreadable).
     """
     prepare_process()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -78,6 +78,7 @@ async def _serve(settings: Settings, say: Callable[[str], None]) -> None:
             key = _key(settings, say)
             await _make_buckets(objects, settings.start)
             secret = session_secret(settings.directory, entropy)
+            objects.masters = master_keys(settings.directory, entropy)
             keyring = Keyring(objects, {key.access_key: key}, Sessions(secret, entropy, now_s))
             scrubbed = Scrubbed()
             telling = Telling(settings.start.webhooks, settings.region)

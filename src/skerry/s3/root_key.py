@@ -1,6 +1,7 @@
 """The secrets of a store: made once, and kept beside it for its owner.
 
-The root key, where none was given, and the secret that temporary keys follow from.
+The root key, where none was given, the secret that temporary keys follow from, and the master keys
+by which objects are encrypted.
 """
 
 import os
@@ -9,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skerry.base import Failed
+from skerry.objects.masters import KEY_BYTES, Masters
 from skerry.s3.sessions import SECRET_BYTES
 
 FILE = "root-key"
 SESSION_FILE = "session-secret"
 _TEXT = re.compile(r"([A-Z0-9]{20})\n([0-9a-f]{40})\n")
+MASTER_FILE = "master-keys"
+_MASTER = re.compile(rf"([0-9a-f]{{16}}) ([0-9a-f]{{{2 * KEY_BYTES}}})\n")
 _SESSION_TEXT = re.compile(rf"([0-9a-f]{{{2 * SECRET_BYTES}}})\n")
 
 
@@ -52,6 +56,28 @@ def session_secret(directory: Path, entropy: Callable[[int], bytes]) -> bytes:
             f"{path} holds no secret. Bring it back, or remove it: temporary keys end then.",
         )
     return bytes.fromhex(match[1])
+
+
+def master_keys(directory: Path, entropy: Callable[[int], bytes]) -> Masters:
+    """Return the keys of objects that are kept in directory; one is made if there is no file.
+
+    Raises Failed(bad_master_keys).
+    """
+    path = directory / MASTER_FILE
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        text = f"{entropy(8).hex()} {entropy(KEY_BYTES).hex()}\n"
+        _keep(path, text)
+    found = [_MASTER.fullmatch(line) for line in text.splitlines(keepends=True)]
+    keys = {match[1]: bytes.fromhex(match[2]) for match in found if match}
+    if not keys or None in found:
+        raise Failed(
+            "bad_master_keys",
+            f"{path} holds no keys. Bring it back: without it no object that the store encrypted "
+            "can be read.",
+        )
+    return Masters(next(iter(keys)), keys)
 
 
 def _made(path: Path, entropy: Callable[[int], bytes]) -> tuple[str, str]:

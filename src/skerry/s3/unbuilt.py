@@ -13,9 +13,7 @@ def _each(on: On, words: dict[str, str], methods: dict[str, str]) -> list[Operat
 
 _SET = {"PUT": "Put", "DELETE": "Delete"}
 _ALL = {"GET": "Get", **_SET}
-_SETTINGS = {
-    "encryption": "BucketEncryption", "replication": "BucketReplication",
-}  # fmt: skip
+_SETTINGS = {"replication": "BucketReplication"}
 _ONLY_PUT = {
     "logging": "BucketLogging",
 }  # fmt: skip

@@ -24,7 +24,6 @@ _XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 
 # By the query: the name of what would be set, and the code of AWS for what is not.
 _MISSING = {
-    "encryption": ("BucketEncryption", "no_such_encryption"),
     "replication": ("BucketReplication", "no_such_replication"),
 }
 _EMPTY = {

@@ -14,6 +14,12 @@ from skerry.objects.model import PART_BYTES_MAX, Checksum, Part, Upload
 from skerry.objects.uploads import Chosen, Summing
 from skerry.s3.bucket_calls import owner_xml
 from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, iso, xml
+from skerry.s3.encryption import (
+    encryption_headers,
+    opened_source,
+    sealing_of,
+    sealing_of_part,
+)
 from skerry.s3.errors import xml_text
 from skerry.s3.ingest import (
     ALGORITHMS,
@@ -59,11 +65,12 @@ async def create_upload(call: Call) -> Response:
     is_whole = kind == "FULL_OBJECT" or (algorithm == "CRC64NVME")
     if is_whole and (algorithm is None or algorithm.startswith("SHA")):
         raise Invalid("bad_checksum", "Only a CRC can be of the full object.")
+    sealing = sealing_of(call, bucket_of(call))
     upload = await uploads.begin(
         call.objects, call.bucket, call.key, call.identity.account, told_of(call),
-        Summing(algorithm, is_whole),
+        Summing(algorithm, is_whole), sealing.said if sealing is not None else b"",
     )  # fmt: skip
-    headers: list[tuple[str, str]] = []
+    headers = encryption_headers(call, upload.sealed)
     if algorithm is not None:
         headers += [("x-amz-checksum-algorithm", algorithm),
                     ("x-amz-checksum-type", _kind(upload))]  # fmt: skip
@@ -81,13 +88,15 @@ async def upload_part(call: Call) -> Response:
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
     check_digest(bucket_of(call), upload.lock, expected)
+    sealing = sealing_of_part(call, upload)
     quotas.foresee_part(call.objects, upload, number, expected.size)
     expected = _with_algorithm(expected, upload)
-    taken = await take(call.objects, call.request.body.pieces(), expected, chunks)
+    taken = await take(call.objects, call.request.body.pieces(), expected, chunks, sealing)
     part = await uploads.put_part(
-        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
+        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.known()
     )
-    return empty(200, [("ETag", f'"{part.md5.hex()}"'), *checksum_headers(part.checksum)[:1]])
+    return empty(200, [("ETag", f'"{part.md5.hex()}"'), *checksum_headers(part.checksum)[:1],
+                       *encryption_headers(call, upload.sealed)])  # fmt: skip
 
 
 async def upload_part_copy(call: Call) -> Response:
@@ -97,6 +106,7 @@ async def upload_part_copy(call: Call) -> Response:
     source = buckets.find(call.objects, bucket)
     row = present(versions.find(call.objects, source, key, version_id), version_id)
     check_source(call, row.version)
+    source_keys, sealing = opened_source(call, bucket, row.version), sealing_of_part(call, upload)
     begin, size = 0, row.version.size
     if (text := call.header("x-amz-copy-source-range")) is not None:
         match = _SOURCE_RANGE.fullmatch(text)
@@ -107,12 +117,13 @@ async def upload_part_copy(call: Call) -> Response:
         raise Invalid("too_large", "A part has at most 5 GiB.")
     quotas.foresee_part(call.objects, upload, number, size)
     like = Checksum(upload.algorithm, b"") if upload.algorithm else None
-    taken = await copy_in(call.objects, row, begin, size, like)
+    taken = await copy_in(call.objects, row, begin, size, like, source_keys, sealing)
     part = await uploads.put_part(
-        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.checksum
+        call.objects, upload, number, taken.piece, taken.data, taken.md5, taken.known()
     )
     told = [("x-amz-copy-source-version-id", row.version.version_id)]
     told = told if source.versioning != "off" else []
+    told += encryption_headers(call, upload.sealed)
     return xml(
         f"<CopyPartResult {NAMESPACE}><LastModified>{iso(part.modified_at_ns)}</LastModified>"
         f"<ETag>&quot;{part.md5.hex()}&quot;</ETag>{checksum_xml(part.checksum)}</CopyPartResult>",
@@ -128,7 +139,7 @@ async def complete_upload(call: Call) -> Response:
 
     def checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
         made = _checksum(upload, parts)
-        if size is not None and size != sum(part.piece.size for part in parts):
+        if size is not None and size != sum(part.size for part in parts):
             raise Invalid("bad_checksum", "The parts have another size than x-amz-mp-object-size.")
         if kind is not None and upload.algorithm and kind.upper() != _kind(upload):
             raise Invalid("bad_checksum", f"The upload was begun with the type {_kind(upload)}.")
@@ -140,7 +151,7 @@ async def complete_upload(call: Call) -> Response:
         call.objects, call.bucket, call.key, _upload_id(call), chosen, write_condition(call),
         checksum_of,
     )  # fmt: skip
-    headers: list[tuple[str, str]] = []
+    headers = encryption_headers(call, version.sealed)
     if bucket_of(call).versioning != "off":
         headers.append(("x-amz-version-id", version.version_id))
     checksum = checksum_xml(version.checksum)
@@ -173,7 +184,7 @@ async def list_parts(call: Call) -> Response:
         f"<Part><PartNumber>{each.number}</PartNumber>"
         f"<LastModified>{iso(each.modified_at_ns)}</LastModified>"
         f"<ETag>&quot;{each.md5.hex()}&quot;</ETag>{checksum_xml(each.checksum)}"
-        f"<Size>{each.piece.size}</Size></Part>"
+        f"<Size>{each.size}</Size></Part>"
         for each in found
     )
     summed = ""
@@ -309,7 +320,7 @@ def _checksum(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
     if len(values) < len(parts):
         return None
     if upload.is_whole:
-        sizes = [part.piece.size for part in parts]
+        sizes = [part.size for part in parts]
         return Checksum(algorithm, combined(algorithm, list(zip(values, sizes, strict=True))))
     digest = digest_of(algorithm)
     digest.update(b"".join(values))

@@ -6,11 +6,13 @@ import asyncio
 import hashlib
 import zlib
 
-from skerry.base import Invalid, NotBuilt, NotFound, TooLarge
+from skerry.base import Invalid, NotFound, TooLarge
 from skerry.objects import reading, versions
 from skerry.objects.context import INLINE_BYTES_MAX
 from skerry.objects.model import Bucket, Piece, Version
+from skerry.objects.packages import pack
 from skerry.objects.records import crc_of
+from skerry.objects.sealing import Sealing, default_sealing, scratch, unseal
 from skerry.objects.versions import Content, Told
 from skerry.tables.context import Tables
 
@@ -29,9 +31,8 @@ async def read(tables: Tables, bucket: Bucket, key: str, bytes_max: int) -> byte
     size = row.version.size
     if size > bytes_max:
         raise TooLarge("file_too_large", f"A file of that kind has at most {bytes_max} bytes.")
-    if row.version.sealed:
-        raise NotBuilt("file_encrypted", "Files of tables that are encrypted can not be read yet.")
-    body = await reading.open_range(tables.objects, row, 0, size)
+    sealing = unseal(tables.objects, bucket.name, key, row.version.sealed, None)
+    body = await reading.open_range(tables.objects, row, 0, size, sealing)
     if isinstance(body, bytes):
         return body
     return b"".join([bytes(piece) async for piece in body])
@@ -48,23 +49,27 @@ async def read_metadata(tables: Tables, bucket: Bucket, key: str, bytes_max: int
 async def write(tables: Tables, bucket: Bucket, key: str, data: bytes) -> Version:
     """Put an object, which is on disk when this returns. Raises as writing does."""
     content = await asyncio.get_running_loop().run_in_executor(
-        tables.objects.threads, _content, tables, data
-    )
+        tables.objects.threads, _content, tables, data,
+        default_sealing(tables.objects, bucket, key),
+    )  # fmt: skip
     return await versions.put(tables.objects, bucket.name, key, content, _TOLD)
 
 
-def _content(tables: Tables, data: bytes) -> Content:
+def _content(tables: Tables, data: bytes, sealing: Sealing | None) -> Content:
     etag = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if len(data) <= INLINE_BYTES_MAX:
-        return Content(size=len(data), etag=etag, data=[data], piece=Piece(len(data), crc_of(data)))
-    file = tables.objects.scratch()
+    size, sealed = len(data), sealing.said if sealing is not None else b""
+    if size <= INLINE_BYTES_MAX:
+        kept = data if sealing is None else pack(sealing.key, data)
+        piece = Piece(len(kept), crc_of(kept))
+        return Content(size=size, etag=etag, data=[kept], piece=piece, sealed=sealed)
+    file = scratch(tables.objects, sealing)
     try:
         file.write(data)
         piece = file.keep(tables.objects.new_file_id())
     except BaseException:
         file.discard()
         raise
-    return Content(size=len(data), etag=etag, piece=piece)
+    return Content(size=size, etag=etag, piece=piece, sealed=sealed)
 
 
 def _inflated(data: bytes, bytes_max: int) -> bytes:
