@@ -145,3 +145,39 @@ def test_a_log_without_one_of_its_segments_is_not_opened(tmp_path: Path) -> None
                 pass
 
     asyncio.run(story())
+
+
+async def in_parts(objects: Objects, key: str) -> None:
+    """Upload an object whose record lies some segments behind that of its part."""
+    upload = await uploads.begin(objects, "bkt", key, "me", Told())
+    file = objects.scratch()
+    file.write(b"abc")
+    part = await uploads.put_part(objects, upload, 1, file.keep(objects.new_file_id()), [], b"m")
+    for number in range(20):
+        await put(objects, f"between-{number}", b"x" * 300)
+    chosen = [uploads.Chosen(number=1, etag=part.md5.hex())]
+    await uploads.complete(objects, "bkt", key, upload.upload_id, chosen)
+    await put(objects, "last", b"x" * SEGMENT_BYTES)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_no_part_outlives_its_version_in_a_new_index(tmp_path: Path, *, is_kept: bool) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open(SEGMENT_BYTES) as objects:
+            await buckets.make(objects, "bkt", "me")
+            await in_parts(objects, "kept" if is_kept else "k")
+            await compaction.compact(objects)  # its part is written anew, behind it
+            await put(objects, "k", b"new")
+            for _ in objects.disk.segments()[:-2]:
+                await compaction.compact(objects)
+        ground.forget_index()
+        async with ground.open(SEGMENT_BYTES) as objects:
+            (count,) = objects.reader.execute("SELECT count(*) FROM parts").fetchone()
+            (files,) = objects.reader.execute("SELECT count(*) FROM files").fetchone()
+            assert (count, files) == (is_kept, is_kept)
+            if is_kept:
+                assert await get(objects, "bkt", "kept") == b"abc"
+
+    asyncio.run(story())

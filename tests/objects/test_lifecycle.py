@@ -155,3 +155,15 @@ def test_the_timer_waits_for_rules_and_then_for_their_time(tmp_path: Path) -> No
             await asyncio.wait([keeping])
 
     asyncio.run(story())
+
+
+def test_what_ends_later_than_the_index_can_tell_stays(tmp_path: Path) -> None:
+    async def story() -> None:
+        ground = Ground(tmp_path)
+        async with ground.open() as objects:
+            await made(objects, Rule(rule_id="r", expires_at_ns=1 << 63))
+            await put(objects, "k", b"1")
+            await lifecycle.act(objects)
+            assert there(objects) == [("k", False)]
+
+    asyncio.run(story())

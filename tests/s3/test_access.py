@@ -247,6 +247,7 @@ def test_everybody_by_a_policy_until_a_block(tmp_path: Path) -> None:
         (policy(READ, Principal="*", resource="*", Condition={"Bool": {"aws:Mfa": "1"}}),
          "MalformedPolicy"),
         (b"x" * 21_000, "MalformedPolicy"),
+        (policy(READ, Principal="*", Condition={"\ud800": {}}), "MalformedPolicy"),
     ],
 )  # fmt: skip
 def test_a_bad_policy_is_refused(tmp_path: Path, document: bytes, code: str) -> None:

@@ -287,3 +287,22 @@ def test_of_many_deletions_each_has_its_condition(tmp_path: Path) -> None:
         assert (await site.call("GET", "/bkt/a")).status == 200
 
     tell(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("x_amz_if_match_last_modified_time", "yesterday"), ("x_amz_if_match_size", "1" * 5000),
+        ("x_amz_if_match_size", "0" * 5000), ("x_amz_if_match_size", "-1"),
+    ],
+)  # fmt: skip
+def test_nothing_is_deleted_under_a_condition_that_is_none(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    async def story(site: Site) -> None:
+        await site.call("PUT", "/bkt/k", b"x")
+        answer = await site.call("DELETE", "/bkt/k", b"", **{name: value})
+        assert (answer.status, answer.code) == (400, "InvalidArgument")
+        assert (await site.call("GET", "/bkt/k")).status == 200
+
+    tell(tmp_path, story)

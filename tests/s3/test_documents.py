@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skerry.objects import buckets
+from skerry.objects import buckets, lifecycle
 from skerry.s3.errors import xml_text
 from tests.s3.site import Site, tell
 from tests.s3.test_lock import send
@@ -33,12 +33,20 @@ SHAPES = {
     "</ObjectLockConfiguration>",
     "/locked/k?retention": "<Retention><Mode>_</Mode><RetainUntilDate>_</RetainUntilDate></Retention>",
     "/locked/k?legal-hold": "<LegalHold><Status>_</Status></LegalHold>",
+    "/bkt?lifecycle": "<LifecycleConfiguration><Rule><ID>_</ID><Status>Enabled</Status><Filter><Prefix>_"
+    "</Prefix></Filter><Expiration><Days>_</Days><Date>_</Date><Seconds>_</Seconds></Expiration>"
+    "<NoncurrentVersionExpiration><NoncurrentDays>_</NoncurrentDays><NewerNoncurrentVersions>_"
+    "</NewerNoncurrentVersions></NoncurrentVersionExpiration></Rule></LifecycleConfiguration>",
+    "/bkt?lifecycle&date": "<LifecycleConfiguration><Rule><Status>Enabled</Status><Expiration><Date>_"
+    "</Date></Expiration></Rule></LifecycleConfiguration>",
+    "/bkt?notification": "<NotificationConfiguration><QueueConfiguration><Id>_</Id><Queue>_</Queue>"
+    "<Event>_</Event></QueueConfiguration></NotificationConfiguration>",
     "/bkt?ownershipControls": "<OwnershipControls><Rule><ObjectOwnership>_</ObjectOwnership></Rule>"
     "</OwnershipControls>",
 }
 NOISE = st.one_of(
     st.sampled_from(["GET", "*", "1", "-1", "301", "404", "http", "a.b", "Enabled", "GOVERNANCE",
-                     "ON", "2030-01-01T00:00:00Z", "9999-12-31", "2023-11-15T00:00:00+23:59",
+                     "ON", "2030-01-01T00:00:00Z", "9999-12-31", "2299-01-01", "0001-01-01", "2023-11-15T00:00:00+23:59",
                      "index", "\u0665", "9" * 30, "", None]),
     st.text(st.characters(codec="utf-8"), max_size=8),
 )  # fmt: skip
@@ -68,6 +76,8 @@ def test_documents_with_noise_are_taken_or_refused(
             answer = await send(site, "PUT", target, filled(SHAPES[target], noise))
             assert answer.status < 500, (target, noise)
             assert (await site.call("GET", target)).status < 500
+            assert (await site.call("PUT", "/bkt/other", b"x")).status != 500
+            await lifecycle.act(site.objects)
             for host in ("x", "bkt.s3-website.s3.test"):
                 seen = await site.call("GET", "/bkt/index", b"", host=host, origin="a.b")
                 assert seen.status < 500

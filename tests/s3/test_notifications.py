@@ -94,6 +94,39 @@ def test_a_webhook_is_told_until_it_has_heard(tmp_path: Path) -> None:
     assert all(b"authorization: bearer secret" in head.lower() for head, _ in heard)
 
 
+@pytest.mark.parametrize(
+    "answered", [b"SSH-2.0-x\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000]
+)
+def test_a_webhook_that_speaks_no_http_is_told_again(tmp_path: Path, answered: bytes) -> None:
+    said: list[str] = []
+
+    async def story(site: Site) -> None:
+        async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(answered)
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        hook = Webhook(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+        site.objects.targets, over = {"hook"}, asyncio.Event()
+        await site.call("PUT", "/bkt?notification", document(GIVEN))
+        await site.call("PUT", "/bkt/in/a", b"x")
+
+        def say(line: str) -> None:
+            said.append(line)
+            over.set()
+
+        telling = asyncio.create_task(keep_telling(site.objects, "here", "hook", hook, say))
+        await asyncio.wait(
+            [telling, asyncio.create_task(over.wait())], return_when="FIRST_COMPLETED"
+        )
+        telling.cancel()
+        await asyncio.wait([telling])
+        server.close()
+
+    tell(tmp_path, story)
+    assert said == ["webhook hook: its answer is not HTTP; it is told again in 1 s"]
+
+
 def test_webhooks_are_named_by_the_environment_in_both_spellings() -> None:
     found = start_of({
         "SKERRY_WEBHOOK_One": "http://a/", "SKERRY_WEBHOOK_One_TOKEN": "t",

@@ -140,9 +140,18 @@ def catch_up(disk: Disk, connection: sqlite3.Connection, now_ns: int) -> None:
         end, serial = segments.place(connection)
     elif serial and end.segment not in there:
         raise Failed("log_broken", f"Segment {end.segment} of the log is not there.")
+    elif serial and disk.size(end.segment) < end.offset:
+        # As in a copy that was made while the store was written. What is written now would lie
+        # behind a hole, and be lost with the index.
+        raise Failed(
+            "log_broken",
+            f"Segment {end.segment} of the log ends at byte {disk.size(end.segment)}, the index knows "
+            f"of {end.offset}. Take the directory from a backup, or remove index.db to go on with what "
+            "the log has.",
+        )
     count = 0
     connection.execute("BEGIN IMMEDIATE")
-    tells = serial > 0  # what an index that is new learns has happened long ago
+    tells = serial > 0  # what an index that is made anew learns has happened long ago
     changes = Changes(sequence=segments.sequence(connection), tells=tells)
     for place, framed in read_from(disk, end, serial):
         applied = Applied(place, framed.record, framed.said, framed.data_size)
@@ -157,6 +166,9 @@ def catch_up(disk: Disk, connection: sqlite3.Connection, now_ns: int) -> None:
             changes = Changes(sequence=changes.sequence, tells=tells)
             connection.execute("BEGIN IMMEDIATE")
     end = Place(there[-1], 0) if there and there[-1] > end.segment else end
+    if not tells:
+        segments.forget_lost_parts(connection, changes)
+        segments.finish(connection)
     _commit(connection, changes, end, serial)
     if end.segment not in there:
         disk.make_segment(end.segment)

@@ -16,6 +16,7 @@ from skerry.objects.rows import Applied, Changes
 from skerry.objects.rules import Rule
 
 _AT_ONCE_NS = 0
+_LAST_NS = (1 << 63) - 1  # of what the index can hold, in the year 2262
 
 
 class Due(NamedTuple):
@@ -57,7 +58,7 @@ def look_at(
         connection.execute(
             "INSERT INTO due VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE "
             "SET at_ns = min(at_ns, excluded.at_ns)",
-            (bucket, key.encode(), upload_id, at_ns),
+            (bucket, key.encode(), upload_id, min(at_ns, _LAST_NS)),
         )
 
 

@@ -6,6 +6,8 @@ SQL of the index, as in `store`.
 import sqlite3
 from typing import assert_never
 
+from msgspec import Struct
+
 from skerry.objects import key_store, schema, store
 from skerry.objects.model import Bucket, Key, Part, Upload, User, Version
 from skerry.objects.records import (
@@ -16,23 +18,56 @@ from skerry.objects.records import (
     UploadGone,
     UserGone,
     VersionGone,
+    hear,
 )
-from skerry.objects.rows import Place
+from skerry.objects.rows import Changes, Place
+
+_UNFINISHED = 0  # what SQLite has for a new file too
 
 
 def lay_out(connection: sqlite3.Connection) -> None:
-    """Have the index the tables that this Skerry makes; one of another Skerry begins anew."""
+    """Have the index the tables that this Skerry makes.
+
+    One of another Skerry begins anew, and so does one that has not come to the log's end.
+    """
     if connection.execute("PRAGMA user_version").fetchone()[0] != schema.SCHEMA_NUMBER:
         forget_all(connection)
+
+
+def finish(connection: sqlite3.Connection) -> None:
+    """Keep that the index has come to the log's end, which it follows from now on."""
+    connection.execute(f"PRAGMA user_version = {schema.SCHEMA_NUMBER}")
 
 
 def forget_all(connection: sqlite3.Connection) -> None:
     """Have the index know nothing, as before it read the log."""
     query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     names = connection.execute(query).fetchall()
-    number = f"PRAGMA user_version = {schema.SCHEMA_NUMBER};"
+    number = f"PRAGMA user_version = {_UNFINISHED};"
     drops = "".join(f"DROP TABLE {name};" for (name,) in names)
     connection.executescript(f"BEGIN; {drops} {schema.SCHEMA} {number} COMMIT;")
+
+
+def forget_lost_parts(connection: sqlite3.Connection, changes: Changes) -> None:
+    """Know no more of parts that belong to nothing, once all of the log was read.
+
+    Room is made of the oldest first: a part may be written anew behind its version, whose record
+    goes then, and with it what tells that the part has ended with the version.
+    """
+    query = "SELECT upload_id FROM parts EXCEPT SELECT upload_id FROM uploads"
+    lost = {upload_id for (upload_id,) in connection.execute(query)}
+    if not lost:
+        return
+    for (said,) in connection.execute("SELECT said FROM current UNION ALL SELECT said FROM former"):
+        lost.discard(hear(said, _Uploaded).upload_id)
+    for upload_id in lost:
+        store.drop_parts(connection, changes, upload_id)
+
+
+class _Uploaded(Struct, frozen=True):
+    """What of a version names its parts."""
+
+    upload_id: str = ""
 
 
 def place(connection: sqlite3.Connection) -> tuple[Place, int]:

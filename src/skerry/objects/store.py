@@ -344,6 +344,11 @@ def part(connection: sqlite3.Connection, upload_id: str, number: int) -> Row | N
     return _one(connection, query, upload_id, number)
 
 
+def drop_parts(connection: sqlite3.Connection, changes: Changes, upload_id: str) -> None:
+    """Have none of the parts of an upload, whatever has become of it."""
+    _drop_parts(connection, changes, upload_id, kept=frozenset())
+
+
 def _put_part(
     connection: sqlite3.Connection, changes: Changes, applied: Applied, new: Part
 ) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from skerry.base import Failed, NotAvailable, SkerryError
+from skerry.base import Failed, LimitReached, NotAvailable, SkerryError
 from skerry.objects import index, store
 from skerry.objects.blocks import checked
 from skerry.objects.disk import Disk
@@ -28,6 +28,7 @@ from skerry.objects.rows import Applied, Changes, Place, Row
 
 _T = TypeVar("_T")
 SEGMENT_BYTES = 256 << 20
+_KIND_BITS = 0xFF  # of SQLite's result codes; those above say more of the same kind
 _BATCH_MAX = 256
 _BATCH_BYTES_MAX = 16 << 20
 _CHECKPOINT_RECORDS = (
@@ -196,6 +197,8 @@ class Writer:
             answers += [
                 (asked.answer, result, error) for asked, result, error in self._commit(taken)
             ]
+        except sqlite3.OperationalError as error:
+            answers += [(asked.answer, None, _of_index(error)) for asked in taken]
         except Exception as error:  # noqa: BLE001 - all of them have callers who wait
             answers += [(asked.answer, None, error) for asked in taken]
         loop = batch[0].answer.get_loop()
@@ -224,17 +227,28 @@ class Writer:
             raise
         if transaction.changes.freed or transaction.changes.has_notices:
             self._committed(transaction.changes)
-        if any(asked.settles for asked in batch):
-            self._settle(transaction.serial)
-        else:
+        if not any(asked.settles for asked in batch):
             self._checkpoint(transaction.serial)
-        return results
+            return results
+        # All of it is durable by now: whoever else is in the batch is told so, whatever comes.
+        unsettled = self._settle(transaction.serial)
+        return [
+            (asked, result, unsettled if asked.settles else error)
+            for asked, result, error in results
+        ]
 
-    def _settle(self, serial: int) -> None:
+    def _settle(self, serial: int) -> BaseException | None:
+        """Have all of the index on disk; return why that can not be, None if it is."""
         self._checkpointed = serial
-        is_busy, pages, moved = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-        if is_busy or pages != moved:
-            raise NotAvailable("slow_down", "The index is being read. Try again.")
+        query = "PRAGMA wal_checkpoint(FULL)"
+        try:
+            is_busy, pages, moved = self._connection.execute(query).fetchone()
+        except sqlite3.OperationalError as error:
+            return _of_index(error)
+        is_whole = not is_busy and pages == moved
+        return (
+            None if is_whole else NotAvailable("slow_down", "The index is being read. Try again.")
+        )
 
     def _checkpoint(self, serial: int) -> None:
         """Move what the index has in its write-ahead log into it, now and then."""
@@ -293,10 +307,22 @@ def _result_of(
     before = transaction.serial
     try:
         return work(transaction), None
+    except sqlite3.OperationalError:
+        raise  # SQLite may have taken all back by itself: nothing of the batch can be kept
     except Exception as error:
         if transaction.serial != before:
             raise Failed("half_written", "A write was given up in its middle.") from error
         return None, error
+
+
+def _of_index(error: sqlite3.OperationalError) -> BaseException:
+    """Return what a caller is told of an index that could not be written."""
+    if error.sqlite_errorcode & _KIND_BITS == sqlite3.SQLITE_FULL:
+        return LimitReached(
+            "data_full",
+            "The disk is full: the index of the objects takes no more. Make room on it.",
+        )
+    return error
 
 
 def _answer(answers: Sequence[tuple[asyncio.Future[Any], Any, BaseException | None]]) -> None:

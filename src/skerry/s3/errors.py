@@ -183,7 +183,7 @@ def error_body(code: str, message: str, resource: str, request_id: str) -> bytes
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         f"<Error><Code>{code}</Code><Message>{xml_text(message)}</Message>"
         f"<Resource>{xml_text(resource)}</Resource><RequestId>{request_id}</RequestId></Error>"
-    ).encode()
+    ).encode("utf-8", "replace")  # JSON may name what no text has
 
 
 def xml_text(text: str) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS_MAX = 255
 _SECONDS_MAX = 100 * 365 * DAY_S
+_YEAR_END = 2200  # nanoseconds of later ones would soon not fit 64 bits
 _SIZE_MAX = 1 << 60
 _KEPT_MAX = 100
 _TAGS_MAX = 10
@@ -161,6 +162,8 @@ def _moment(text: str) -> int:
         moment = dt.datetime.fromisoformat(text)
     except ValueError:
         raise Invalid("bad_argument", "Date is written as 2026-01-31T00:00:00Z.") from None
+    if not 1970 <= moment.year < _YEAR_END:
+        raise Invalid("bad_argument", f"Date is from 1970 on, and before {_YEAR_END}.")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     return int(moment.timestamp()) * 10**9

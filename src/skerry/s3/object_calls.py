@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from skerry.base import Conflict, Invalid, NotBuilt, NotFound
 from skerry.objects import buckets, quotas, reading, uploads, versions
-from skerry.objects.model import OBJECT_BYTES_MAX, PART_BYTES_MAX, Checksum, Version
+from skerry.objects.model import PART_BYTES_MAX, Checksum, Version
 from skerry.objects.versions import Condition, Told
 from skerry.s3.access import authorize_object, bypasses_governance
 from skerry.s3.call import (
@@ -43,6 +43,7 @@ _SAID = ("cache-control", "content-disposition", "content-encoding", "content-la
          "content-type", "expires", REDIRECT)  # fmt: skip
 _METADATA = "x-amz-meta-"
 _METADATA_BYTES_MAX = 8 << 10  # AWS has 2 KiB; clients that ask for more are not hurt
+_SIZE_DIGITS_MAX = 19
 _RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
 _CANNED_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 _STORAGE_CLASSES = frozenset(
@@ -380,8 +381,10 @@ def _delete_condition(call: Call) -> Condition:
     size = call.header("x-amz-if-match-size")
     if match is None and modified is None and size is None:
         return versions.NO_CONDITION
-    modified_s = seconds_of(modified) if modified else None
-    if size is not None and (not size.isdecimal() or int(size[:20]) > OBJECT_BYTES_MAX):
+    modified_s = seconds_of(modified) if modified is not None else None
+    if modified is not None and modified_s is None:
+        raise Invalid("bad_argument", "x-amz-if-match-last-modified-time is a date of HTTP.")
+    if size is not None and (not size.isdecimal() or len(size) > _SIZE_DIGITS_MAX):
         raise Invalid("bad_argument", "x-amz-if-match-size is a number.")
     return Condition(
         etags=frozenset(_etags(match)) if match is not None else frozenset(),

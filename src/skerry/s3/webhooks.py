@@ -11,6 +11,7 @@ import functools
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus
 
@@ -115,5 +116,5 @@ def _post(webhook: Webhook, body: bytes) -> str:
         return f"it answers {error.code}"
     except OSError as error:
         return f"it can not be reached ({error})"
-    except ValueError:
+    except (ValueError, HTTPException):
         return "its answer is not HTTP"
