@@ -17,13 +17,15 @@ from hypothesis import strategies as st
 
 from skerry.base import Conflict, Failed, LimitReached, NotAvailable, NotFound, SkerryError
 from skerry.objects import Objects, buckets, compaction, listing, reading, store, uploads, versions
-from skerry.objects.model import NULL_VERSION, Piece, Version, Versioning
-from skerry.objects.records import crc_of
+from skerry.objects.model import NULL_VERSION, Part, Piece, Version, Versioning
+from skerry.objects.records import crc_of, hear
+from skerry.objects.usage import Usage
 from skerry.objects.versions import Condition, Told
 from skerry.testing.object_disk import PowerCut, SimulatedDisk
 from tests.objects.place import Ground, get, put, put_big
 
 KEYS = ("a", "a/b", "ü")
+OTHER = b"a part that is not wanted"
 BUCKETS = ("bkt", "bkt", "bkt", "other")
 
 
@@ -124,9 +126,15 @@ async def _upload(
 ) -> None:
     """Upload a part twice and another that is not wanted; complete, give up, or leave it."""
     upload = await uploads.begin(objects, bucket, key, "me", Told())
-    for number, each in ((1, b"first"), (2, b"other"), (1, data)):
-        piece, md5 = Piece(len(each), crc_of(each)), hashlib.md5(each).digest()
-        await uploads.put_part(objects, upload, number, piece, [each] if each else [], md5)
+    for number, each in ((1, b"first"), (2, OTHER), (1, data)):
+        md5, held = hashlib.md5(each).digest(), [each] if each else []
+        if number == 2:
+            file = objects.scratch()
+            file.write(each)
+            piece, held = file.keep(objects.new_file_id()), []
+        else:
+            piece = Piece(len(each), crc_of(each))
+        await uploads.put_part(objects, upload, number, piece, held, md5)
     if ending == "complete":
         chosen = [uploads.Chosen(number=1, etag=hashlib.md5(data).hexdigest())]
         made = await uploads.complete(objects, bucket, key, upload.upload_id, chosen)
@@ -184,7 +192,21 @@ async def check(objects: Objects, model: Model) -> None:
             assert part.md5 == hashlib.md5(model.uploads[upload_id][1]).digest()
         sizes = [len(data) for there in keys.values() for _, data in there if data is not None]
         assert buckets.usage(objects, bucket) == (len(sizes), sum(sizes))
+        coming = sum(len(model.uploads[each][1]) + len(OTHER) for each in under_way)
+        assert buckets.used(objects, bucket) == Usage(sum(sizes) + coming, len(sizes))
+    check_files(objects)
+
+
+def check_files(objects: Objects) -> None:
+    """What is named is there, and nothing is kept that belongs to nothing."""
+    query = "SELECT said FROM current UNION ALL SELECT said FROM former"
+    everything = [hear(said, Version) for (said,) in objects.reader.execute(query)]
+    parts = [hear(said, Part) for (said,) in objects.reader.execute("SELECT said FROM parts")]
+    under_way = {each for (each,) in objects.reader.execute("SELECT upload_id FROM uploads")}
+    assert {each.upload_id for each in parts} <= under_way | {v.upload_id for v in everything}
+    pieces = [each.piece for each in (*everything, *parts) if each.piece is not None]
     files = {file for (file,) in objects.reader.execute("SELECT file FROM files")}
+    assert files == {each.file for each in pieces if each.file}
     assert files <= set(objects.disk.files())
 
 
