@@ -6,7 +6,7 @@ It does not know how the network is built, nor how it is trained.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -15,14 +15,16 @@ from skerry_train.settings.reading import read
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 24)]
 Rate = Annotated[float, msgspec.Meta(ge=0, lt=1)]
-
-PADDED_TO = 128  # matrix units like whole tiles; 50,257 becomes 50,304
+Initialization = Literal["pytorch", "gpt2"]
 
 
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of a GPT-2. Names and defaults of the first seven are the posts'.
 
-    vocab_padding: rounds the rows of embedding and head up to a multiple of this many; 1 pads nothing.
+    vocab_padding: rounds the rows of embedding and head up to a multiple of this many, since matrix
+    units like whole tiles: with 128, 50,257 become 50,304. 1 pads nothing. initialization: `pytorch`
+    leaves each part as PyTorch makes it, as the posts do; `gpt2` is the paper's, without which tied
+    weights begin far from where they should.
     """
 
     vocab_size: Size = 50257
@@ -34,6 +36,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     qkv_bias: bool = False
     tie_weights: bool = False
     vocab_padding: Size = 1
+    initialization: Initialization = "pytorch"
 
     def __post_init__(self) -> None:
         if self.emb_dim % self.n_heads:

@@ -39,7 +39,7 @@ def read(path: Path, kind: type[T]) -> T:
 def parse(data: bytes, kind: type[T], name: str) -> T:
     """Make a record from JSON text. name: what errors call the text."""
     try:
-        document = json.loads(data)
+        document = json.loads(data, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise BadSettings(f"{name} is not JSON: {error}") from None
     if not isinstance(document, dict):
@@ -63,3 +63,7 @@ def convert(document: dict[str, Any], kind: type[T], name: str) -> T:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{name}: {error}") from None
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number that can be set")

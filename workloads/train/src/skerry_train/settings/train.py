@@ -48,7 +48,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     weight_decay: NotNegative = 0.1
     schedule_learning_rate: bool = False
     warmup_period_percent: Percent = 0
-    random_seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 42
+    random_seed: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 42
     use_amp: bool = True
 
     # What the posts do not have.
