@@ -45,7 +45,7 @@ def test_the_posts_settings_are_read_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"microbatch_siz": 3}, "unknown key 'microbatch_siz'; did you mean 'microbatch_size'"),
+        ({"microbatchsize": 3}, "unknown key 'microbatchsize'; did you mean 'microbatch_size'"),
         ({"quux": 3}, "unknown key 'quux'; known are"),
         ({"microbatch_size": "12"}, r"Expected `int`, got `str` - at `\$.microbatch_size`"),
         ({"microbatch_size": 0}, ">= 1"),

@@ -1,0 +1,17 @@
+"""The tokens that a run reads: files of them, slices of those, and batches."""
+
+from skerry_train.data.batches import Feeder, Share, Tokens, microbatch
+from skerry_train.data.files import Split, TokenFile, open_split
+from skerry_train.data.slices import Slice, plan
+
+__all__ = [
+    "Feeder",
+    "Share",
+    "Slice",
+    "Split",
+    "TokenFile",
+    "Tokens",
+    "microbatch",
+    "open_split",
+    "plan",
+]

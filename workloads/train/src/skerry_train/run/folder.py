@@ -1,0 +1,49 @@
+"""The directory of a run: where each thing lies in it.
+
+It does not know what is in those things.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from skerry_train.errors import BadSettings
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's directory, which is there."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return what the run is called."""
+        return self.path.resolve().name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Return where checkpoints are kept."""
+        return self.path / "checkpoints"
+
+
+def open_run(path: Path) -> RunFolder:
+    """Return a run's directory. Raises BadSettings if there is none."""
+    if not path.is_dir():
+        raise BadSettings(
+            f"there is no run directory {path}; make it with `skerry-train init {path}`, or put a"
+            " model.json and a train.json into one"
+        )
+    return RunFolder(path)
+
+
+def checkpoint_name(now: datetime, step: int) -> str:
+    """Return the name of a checkpoint, `20260102Z030405-iteration-617`. now: in UTC."""
+    return f"{now:%Y%m%dZ%H%M%S}-iteration-{step}"
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
