@@ -9,8 +9,10 @@ one can be gone on from however the next process computes. It does not know when
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable
@@ -200,7 +202,12 @@ class Keeper:
 def _write_tensors(path: Path, tensors: dict[str, Tensor], before: Watch) -> str:
     """Write tensors and return the sum of the file, which is on disk then."""
     before(f"write {path.name}")
-    save_file({name: each.contiguous() for name, each in tensors.items()}, path)
+    try:
+        save_file({name: each.contiguous() for name, each in tensors.items()}, path)
+    except safetensors.SafetensorError as error:
+        # It tells the system's errors in words only.
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error)) from error
     _to_disk(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

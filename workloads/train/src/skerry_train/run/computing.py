@@ -53,7 +53,6 @@ def make_nets(made: GPT, train: TrainSettings, world: World) -> tuple[Net, nn.Mo
     shared = DistributedDataParallel(
         net,
         device_ids=[world.device.index] if world.device.type == "cuda" else None,
-        broadcast_buffers=False,
         gradient_as_bucket_view=True,
         # The same graph each time may be planned ahead; a graph that at times sends nothing is another.
         static_graph=train.accumulation(world.size) == 1,

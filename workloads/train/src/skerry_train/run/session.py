@@ -30,7 +30,7 @@ from skerry_train.run.planning import make_plan, make_share, make_validation
 from skerry_train.run.totals import device_name, summarize
 from skerry_train.run.validation import Held
 from skerry_train.settings import ModelSettings, TrainSettings, read_model, read_train
-from skerry_train.world import StopRequest, World
+from skerry_train.world import StopRequest, World, told_apart
 
 _INTERVAL = 10  # steps between looks at a GPU's numbers; a CPU's cost nothing
 
@@ -61,7 +61,7 @@ def train(
     clock = SplitClock(time.perf_counter)
     folder = open_run(wanted.run)
     settings = read_train(wanted.run)
-    with computing(settings, world.device):
+    with told_apart(), computing(settings, world.device):
         course, loop, feeder = _set_up(
             wanted, read_model(wanted.run), settings, world, clock, stop, say
         )
