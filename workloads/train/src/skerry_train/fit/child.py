@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 
 import msgspec
 import torch
 
 from skerry_train.errors import DoesNotFit
-from skerry_train.run import computing, train_steps
+from skerry_train.run import Trial, computing
 from skerry_train.settings import ModelSettings, TrainSettings
 
 STEPS = 3  # the first may pass and a later one fail: the optimizer takes its memory with the first
@@ -41,15 +40,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 def attempt(order: Order) -> Outcome:
     """Train for three steps and return what that needed."""
     device = torch.device(order.device)
-    times_s: list[float] = []
     total = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
     try:
         with computing(order.train, device):
-            steps = train_steps(order.model, order.train, device, STEPS)
-            times_s.extend(time.perf_counter() for _ in steps)
+            trial = Trial(order.model, order.train, device)
+            trial.run(1)
+            step_s = trial.run(STEPS - 1) / (STEPS - 1)
     except DoesNotFit:
         return Outcome(fits=False, total_bytes=total)
-    step_s = times_s[-1] - times_s[-2]
     if device.type != "cuda":
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return Outcome(fits=True, peak_bytes=peak, step_s=step_s)

@@ -10,12 +10,13 @@ from skerry_train.run.folder import RunFolder, open_run
 from skerry_train.run.session import Wanted, train
 from skerry_train.run.snapshots import give_model
 from skerry_train.run.totals import device_name, lines
-from skerry_train.run.trial import train_steps
+from skerry_train.run.trial import Trial, plain_steps
 
 __all__ = [
     "MODEL",
     "Meta",
     "RunFolder",
+    "Trial",
     "Wanted",
     "autocast",
     "complete",
@@ -27,8 +28,8 @@ __all__ = [
     "lines",
     "make_model",
     "open_run",
+    "plain_steps",
     "read_meta",
     "read_tensors",
     "train",
-    "train_steps",
 ]

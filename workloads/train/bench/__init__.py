@@ -1,0 +1,1 @@
+"""Benchmarks of the trainer, for anyone to run again."""
