@@ -5,6 +5,7 @@ verdict is what the judge says about all models' answers to one exercise.
 """
 
 from skerry_train.evaluate.answers import (
+    ANSWERS,
     TOKENS_MAX,
     Answers,
     Item,
@@ -16,7 +17,7 @@ from skerry_train.evaluate.answers import (
 from skerry_train.evaluate.findings import note, read_evaluation, write_object
 from skerry_train.evaluate.held_back import START, TOKENS, held_back_slice, mean_loss, validated
 from skerry_train.evaluate.instructions import Row, Split, collate, prompt_of, read_rows, text_of
-from skerry_train.evaluate.judging import Contest, Manner, contest, judge
+from skerry_train.evaluate.judging import Contest, Manner, contest, judge, open_questions
 from skerry_train.evaluate.sampling import Sampling, continue_texts, greedy, picker
 from skerry_train.evaluate.service import Refused, Reply, Service, converse
 from skerry_train.evaluate.standings import Standing, Standings, annotated, standings, table
@@ -24,6 +25,7 @@ from skerry_train.evaluate.tuning import Epoch, Plan, Tuned, tune, validation_lo
 from skerry_train.evaluate.verdicts import Failed, Judgement, Verdict, VerdictFile, open_verdicts
 
 __all__ = [
+    "ANSWERS",
     "START",
     "TOKENS",
     "TOKENS_MAX",
@@ -58,6 +60,7 @@ __all__ = [
     "judge",
     "mean_loss",
     "note",
+    "open_questions",
     "open_verdicts",
     "picker",
     "prompt_of",

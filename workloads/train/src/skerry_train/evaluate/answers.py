@@ -18,7 +18,7 @@ from skerry_train.evaluate.sampling import continue_texts
 from skerry_train.evaluate.tuning import Epoch
 from skerry_train.model import GPT
 
-FILE = Path("instruct", "answers.json")  # in a run directory
+ANSWERS = Path("instruct", "answers.json")  # in a run directory
 TOKENS_MAX = 256
 
 
@@ -72,7 +72,7 @@ def answer(
     *,
     batch: int = 16,
     tokens_max: int = TOKENS_MAX,
-    tell: Callable[[int], None] = lambda _: None,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> list[Item]:
     """Have a model answer rows greedily. tell: called with the rows done since the last call."""
     items: list[Item] = []
@@ -98,7 +98,7 @@ def write_answers(path: Path, answers: Answers) -> None:
 
 def read_answers(path: Path) -> Answers:
     """Read an answers file, or that of a run directory. Raises BadData if it is none."""
-    file = path / FILE if path.is_dir() else path
+    file = path / ANSWERS if path.is_dir() else path
     if not file.exists():
         raise BadData(f"there is no {file}; make it with `skerry-train instruct`")
     try:

@@ -6,7 +6,6 @@ It does not know where tokens are stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from skerry_train.errors import BadData, BadSettings, Diverged
 from skerry_train.model import GPT
+from skerry_train.run import autocast
 from skerry_train.settings import Precision, TrainSettings
 
 TOKENS = 3200 * 6 * 1024  # the posts' slice
@@ -60,7 +60,7 @@ def mean_loss(
     *,
     batch: int = 6,
     precision: Precision = "fp32",
-    tell: Callable[[int], None] = lambda _: None,
+    tell: Callable[[int], object] = lambda _: None,
 ) -> float:
     """Return the mean loss in nats over all tokens but the first, each seen once.
 
@@ -71,7 +71,7 @@ def mean_loss(
     model.eval()
     device = next(model.parameters()).device
     total = torch.zeros((), dtype=torch.float64, device=device)
-    with torch.inference_mode(), _autocast(device.type, precision):
+    with torch.inference_mode(), autocast(precision, device):
         for part in _windows(len(tokens) - 1, model.settings.context_length, batch):
             begin, rows, width = part
             chunk = np.asarray(tokens[begin : begin + rows * width + 1], dtype=np.int64)
@@ -99,10 +99,3 @@ def _summed(model: GPT, inputs: Tensor, targets: Tensor) -> Tensor:
         logits = model.out_head(rows)[:, : model.settings.vocab_size].float()
         total += F.cross_entropy(logits, wanted, reduction="none").sum(dtype=torch.float64)
     return total
-
-
-def _autocast(device: str, precision: Precision) -> AbstractContextManager[object]:
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    if precision in ("tf32", "fp32"):
-        return nullcontext()
-    return torch.autocast(device, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

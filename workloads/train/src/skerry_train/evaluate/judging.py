@@ -89,7 +89,7 @@ def judge(
     verdicts: VerdictFile,
     manner: Manner,
     stop: Event,
-    tell: Callable[[Verdict], None] = lambda _: None,
+    tell: Callable[[Verdict], object] = lambda _: None,
 ) -> None:
     """Put every open question to the judge; afterwards the file has a verdict on each.
 
@@ -102,6 +102,7 @@ def judge(
         for item in range(len(contest.items))
         if verdicts.is_open(item, repeat)
     )
+    questions = iter(open_questions(contest, verdicts, manner))
     with ThreadPoolExecutor(manner.at_once) as pool:
         try:
             for verdict in _answered(pool, questions, contest, ask, manner, stop):
@@ -109,6 +110,18 @@ def judge(
                 tell(verdict)
         finally:
             stop.set()
+
+
+def open_questions(
+    contest: Contest, verdicts: VerdictFile, manner: Manner
+) -> list[tuple[int, int]]:
+    """Return item and repeat of every question that is still to be put."""
+    return [
+        (item, repeat)
+        for repeat in range(manner.repeats)
+        for item in range(len(contest.items))
+        if verdicts.is_open(item, repeat)
+    ]
 
 
 def _answered(

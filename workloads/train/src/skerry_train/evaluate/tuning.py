@@ -59,7 +59,7 @@ def tune(
     validation: Texts,
     pad: int,
     plan: Plan,
-    tell: Callable[[Epoch], None] = lambda _: None,
+    tell: Callable[[Epoch], object] = lambda _: None,
 ) -> Tuned:
     """Tune a model where it stands; afterwards it has the weights of the best epoch.
 

@@ -6,6 +6,7 @@ are read as safetensors, or as a pickle that may hold tensors only. It does not 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -21,6 +22,8 @@ from skerry_train.errors import BadCheckpoint, BadData
 from skerry_train.export.folder import write_folder
 from skerry_train.export.weights import as_json
 from skerry_train.model import GPT, from_hub, from_stored, to_stored
+from skerry_train.record import Clock
+from skerry_train.run import MODEL, Meta
 from skerry_train.settings import ModelSettings
 
 _CHECKPOINT = "00000000Z000000-iteration-0"  # no date: it was not made by a run
@@ -100,19 +103,31 @@ def write_reference_run(
     """
     stored = to_stored(model.state_dict(), model.settings)
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in stored.items()}
+    weights = save(tensors)
     checkpoint = f"checkpoints/{_CHECKPOINT}"
     write_folder(
         run,
         {
             "model.json": as_json(msgspec.to_builtins(model.settings)),
-            f"{checkpoint}/model.safetensors": save(tensors),
-            f"{checkpoint}/model.json": as_json(msgspec.to_builtins(model.settings)),
-            f"{checkpoint}/meta.json": as_json({"global_step": 0, "is_best": True}),
+            f"{checkpoint}/{MODEL}": weights,
+            f"{checkpoint}/meta.json": _meta(model.settings, weights),
             **(extra or {}),
         },
         {"checkpoints/best": _CHECKPOINT, "checkpoints/latest": _CHECKPOINT},
         replaces=replaces,
     )
+
+
+def _meta(settings: ModelSettings, weights: bytes) -> bytes:
+    """Return what the checkpoint says of itself: nothing was trained here."""
+    meta = Meta(
+        global_step=0, is_best=True, avg_train_loss=None, min_train_loss=None, max_train_loss=None,
+        val_loss=None, lr=0.0, avg_grad_norm=None, max_grad_norm=None, frac_clipped=0.0, tokens_seen=0,
+        next_token=0, steps=0, tokens_per_step=0, best_loss=None, best_step=None,
+        model=msgspec.to_builtins(settings), train={}, clock_s=Clock(),
+        sha256={MODEL: hashlib.sha256(weights).hexdigest()},
+    )  # fmt: skip
+    return as_json(msgspec.to_builtins(meta))
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
@@ -15,6 +16,8 @@ from tokenizers.models import BPE
 
 from skerry_train.errors import BadData
 from skerry_train.export.weights import as_json
+
+_END = "<|endoftext|>"
 
 
 def from_ranks(ranks: Mapping[bytes, int], end_text: str, end: int) -> bytes:
@@ -33,14 +36,31 @@ def from_ranks(ranks: Mapping[bytes, int], end_text: str, end: int) -> bytes:
     tokenizer = Tokenizer(
         BPE(vocab={names[token]: rank for token, rank in ranks.items()}, merges=merges)
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(end_text, special=True, normalized=False)])
+    _like_gpt2(tokenizer, end_text)
     if tokenizer.token_to_id(end_text) != end:
         raise BadData(
             f"the ranks have no place for {end_text} as token {end}, but as {tokenizer.token_to_id(end_text)}"
         )
     return tokenizer.to_str(pretty=False).encode()
+
+
+def read_hub_tokenizer(folder: Path) -> bytes | None:
+    """Return the `tokenizer.json` of a folder, or one made of its vocab.json and merges.txt; None if it has none.
+
+    Raises BadData if it is damaged.
+    """
+    whole, vocab, merges = (
+        folder / name for name in ("tokenizer.json", "vocab.json", "merges.txt")
+    )
+    try:
+        if whole.exists():
+            return Tokenizer.from_buffer(whole.read_bytes()).to_str().encode()
+        if not (vocab.exists() and merges.exists()):
+            return None
+        tokenizer = Tokenizer(BPE.from_file(str(vocab), str(merges)))
+    except Exception as error:  # noqa: BLE001 - what the library raises has no name of its own
+        raise BadData(f"the tokenizer in {folder} can not be read: {error}") from None
+    return _like_gpt2(tokenizer, _END).to_str().encode()
 
 
 def files_of(tokenizer_json: bytes, end: int | None, context_length: int) -> dict[str, bytes]:
@@ -69,6 +89,14 @@ def size_of(tokenizer_json: bytes) -> int:
     document = cast("dict[str, Any]", json.loads(tokenizer_json))
     added = [token["id"] for token in document.get("added_tokens", [])]
     return max([*document["model"]["vocab"].values(), *added], default=-1) + 1
+
+
+def _like_gpt2(tokenizer: Tokenizer, end_text: str) -> Tokenizer:
+    """Have a tokenizer split text as GPT-2 does, and know the token that ends one."""
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(end_text, special=True, normalized=False)])
+    return tokenizer
 
 
 def _joined_from(token: bytes, ranks: Mapping[bytes, int]) -> tuple[bytes, bytes]:
