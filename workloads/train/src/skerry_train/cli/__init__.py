@@ -6,10 +6,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from skerry_train.cli import fit, init, train
+from skerry_train.cli import (
+    evaluate,
+    export,
+    fit,
+    import_gpt2,
+    init,
+    instruct,
+    judge,
+    sample,
+    train,
+)
 from skerry_train.errors import TrainerError
 
-COMMANDS = (init, fit, train)
+COMMANDS = (init, fit, train, sample, evaluate, instruct, judge, export, import_gpt2)
 
 
 def make_parser() -> argparse.ArgumentParser:
