@@ -1,0 +1,10 @@
+"""Pictures of runs, made of nothing but what the runs have written down.
+
+Words: a **band** is a line with the lowest and highest around it; a chart's **notes** stand below its
+title.
+"""
+
+from skerry_train.chart.files import COMPARISON, draw, draw_comparison, drawn
+from skerry_train.chart.single import CHARTS
+
+__all__ = ["CHARTS", "COMPARISON", "draw", "draw_comparison", "drawn"]
