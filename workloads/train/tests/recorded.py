@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from skerry_train.bill import Status, clock_so_far
 from skerry_train.record import (
     Checkpoint,
     Clock,
@@ -77,3 +78,11 @@ def write(run: Path, *lines: Line) -> None:
 def records(steps: int, first: int = 1) -> Records:
     """Return the records of a run that has done so many steps."""
     return Records(sessions=[session()], steps=[step(n) for n in range(first, steps + 1)])
+
+
+def status(run: Records, name: str = "8xa100m40", **changed: Any) -> Status:
+    """Return how a run stands that is told by its records alone."""
+    usual: dict[str, Any] = {
+        "clock_s": clock_so_far(run), "machine": None, "costs": None, "forecast": None, "state": "running"
+    }  # fmt: skip
+    return Status(name=name, records=run, **(usual | changed))

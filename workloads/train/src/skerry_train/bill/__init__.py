@@ -7,12 +7,14 @@ part. All money is integer micro-dollars until it is written for people.
 from skerry_train.bill.forecast import FORECAST_STEPS, Forecast, clock_so_far, forecast
 from skerry_train.bill.machines import Machine, find_machine, read_machines
 from skerry_train.bill.money import Costs, cost_usd_micros, costs, dollars, duration
+from skerry_train.bill.status import Status, status
 
 __all__ = [
     "FORECAST_STEPS",
     "Costs",
     "Forecast",
     "Machine",
+    "Status",
     "clock_so_far",
     "cost_usd_micros",
     "costs",
@@ -21,4 +23,5 @@ __all__ = [
     "find_machine",
     "forecast",
     "read_machines",
+    "status",
 ]

@@ -4,7 +4,8 @@ Words: a **band** is a line with the lowest and highest around it; a chart's **n
 title.
 """
 
-from skerry_train.chart.files import COMPARISON, draw, draw_comparison, drawn
+from skerry_train.chart.files import COMPARISON, PAGE, draw, draw_comparison, drawn
+from skerry_train.chart.page import figures
 from skerry_train.chart.single import CHARTS
 
-__all__ = ["CHARTS", "COMPARISON", "draw", "draw_comparison", "drawn"]
+__all__ = ["CHARTS", "COMPARISON", "PAGE", "draw", "draw_comparison", "drawn", "figures"]

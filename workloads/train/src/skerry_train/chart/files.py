@@ -10,33 +10,38 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from skerry_train.bill import Status, status
+from skerry_train.chart.page import page
 from skerry_train.chart.paper import png, style, svg
 from skerry_train.chart.several import comparison_chart
 from skerry_train.chart.single import CHARTS
-from skerry_train.record import Records, read_records, replace
+from skerry_train.record import read_records, replace
 
 COMPARISON = "comparison"
+PAGE = "index.html"
 
 
-def drawn(name: str, records: Records) -> dict[str, bytes]:
-    """Return a run's charts, by the names of their files, as SVG and as PNG.
+def drawn(status: Status) -> dict[str, bytes]:
+    """Return a run's charts, as SVG and as PNG, and its page, by the names of their files.
 
     A thread at a time may draw.
     """
     with style():
-        return {
+        files = {
             file: data
             for chart, draw in CHARTS.items()
-            for file, data in _both(chart, draw(name, records)).items()
+            for file, data in _both(chart, draw(status.name, status.records)).items()
         }
+    return files | {PAGE: page(status, files)}
 
 
-def draw(run: Path) -> list[Path]:
-    """Draw all charts of a run into its directory, over earlier ones.
+def draw(run: Path, machines: Path | None = None) -> list[Path]:
+    """Draw all charts of a run, and its page, into its directory, over earlier ones.
 
-    Raises NoRoom if the disk is full. Returns the files.
+    machines: a file that adds to the machines that are known. Raises BadSettings if there is no run,
+    NoRoom if the disk is full. Returns the files.
     """
-    return _written(run, drawn(run.resolve().name, read_records(run)))
+    return _written(run, drawn(status(run, machines)))
 
 
 def draw_comparison(runs: Sequence[Path], folder: Path) -> list[Path]:
