@@ -9,7 +9,9 @@ import pytest
 from skerry_train.errors import NoRoom
 from skerry_train.record import (
     Clock,
+    End,
     Journal,
+    Line,
     Session,
     Step,
     Summary,
@@ -37,7 +39,7 @@ def step(number: int, loss: float | None = 1.0) -> Step:
     )
 
 
-def write(run: Path, *lines: Session | Step | Validation) -> None:
+def write(run: Path, *lines: Line) -> None:
     journal = Journal(run)
     journal.add(lines)
     journal.close()
@@ -87,6 +89,17 @@ def test_a_session_from_an_earlier_step_undoes_what_came_after_it(tmp_path: Path
 
     assert records.steps == [step(1), step(2, 5.0)]
     assert records.validations == []
+
+
+def test_a_session_is_open_until_it_ends(tmp_path: Path) -> None:
+    write(tmp_path, SESSION, step(1))
+    assert read_records(tmp_path).is_open
+
+    write(tmp_path, End(step=1, reason="stopped", clock_s=Clock()))
+    assert not read_records(tmp_path).is_open
+
+    write(tmp_path, msgspec.structs.replace(SESSION, step=1))
+    assert read_records(tmp_path).is_open
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:

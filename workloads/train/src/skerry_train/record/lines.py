@@ -123,6 +123,8 @@ class Records:
     validations: list[Validation] = field(default_factory=list[Validation])
     checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
     ends: list[End] = field(default_factory=list[End])
+    is_open: bool = False
+    """The last session has not ended: it goes on, or was killed."""
 
 
 def read_records(run: Path) -> Records:
@@ -139,6 +141,7 @@ def read_records(run: Path) -> Records:
         match line:
             case Session():
                 records.sessions.append(line)
+                records.is_open = True
                 # One that goes on from an earlier step undoes what came after it.
                 steps = {number: each for number, each in steps.items() if number <= line.step}
                 validations = {n: each for n, each in validations.items() if n <= line.step}
@@ -150,6 +153,7 @@ def read_records(run: Path) -> Records:
                 checkpoints[line.name] = line
             case End():
                 records.ends.append(line)
+                records.is_open = False
     records.steps = [steps[number] for number in sorted(steps)]
     records.validations = [validations[number] for number in sorted(validations)]
     records.checkpoints = sorted(checkpoints.values(), key=lambda each: each.step)
