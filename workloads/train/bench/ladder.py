@@ -48,7 +48,7 @@ def rungs(device: str, microbatch: int, *, is_small: bool) -> Iterator[Rung]:
     """Yield all that is measured."""
     base = CPU_MODEL if is_small else GPU_MODEL
     # A CPU has no fast 16 bits of its own everywhere; there the ladder stays in 32.
-    pace = {"rounds": 5, "steps": 3, "warm": 2} if is_small else {}
+    pace: dict[str, Any] = {"rounds": 5, "steps": 3, "warm": 2} if is_small else {}
     posts = EAGER | {"precision": "fp32" if is_small else "fp16", "microbatch_size": microbatch}
     yield Rung(name="the posts' loop", model=base, train=posts, device=device, loop="posts", **pace)
     model, train = dict(base), EAGER | {"microbatch_size": microbatch}
@@ -73,7 +73,7 @@ def _at_the_top(
     model: dict[str, Any],
     train: dict[str, Any],
     device: str,
-    pace: dict[str, int],
+    pace: dict[str, Any],
     *,
     is_small: bool,
 ) -> Iterator[Rung]:
@@ -103,9 +103,10 @@ def climb(rung: Rung) -> Result:
             [sys.executable, "-m", "bench.rung"], input=msgspec.json.encode(rung), capture_output=True,
             timeout=RUNG_S_MAX, check=False,
         )  # fmt: skip
-        return msgspec.json.decode(done.stdout, type=Result)
     except subprocess.TimeoutExpired:
         return Result(name=rung.name, error=f"took longer than {RUNG_S_MAX} s")
+    try:
+        return msgspec.json.decode(done.stdout, type=Result)
     except msgspec.DecodeError:
         last = done.stderr.decode(errors="replace").strip().splitlines() or ["said nothing"]
         return Result(name=rung.name, error=last[-1][:200])

@@ -12,10 +12,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from skerry_train.cli import main
 from skerry_train.evaluate import mean_loss, read_answers, read_evaluation
-from skerry_train.export import from_ranks, write_reference_run
+from skerry_train.export import write_reference_run
+from skerry_train.tokens import from_ranks
 from tests.evaluate.judge_server import judge_server, said
-from tests.export.ranks import END_TEXT, ranks
 from tests.small import model
+from tests.tokens.ranks import END_TEXT, ranks
 
 TOKENIZER = from_ranks(ranks(), END_TEXT, 300)
 NET = model(

@@ -10,8 +10,9 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from skerry_train.errors import BadData
-from skerry_train.export import from_ranks, size_of, tokenizer_files, write_folder
-from tests.export.ranks import END_TEXT, PATTERN, TEXT, ranks
+from skerry_train.export import tokenizer_files, write_folder
+from skerry_train.tokens import from_ranks, size_of
+from tests.tokens.ranks import END_TEXT, PATTERN, TEXT, ranks
 
 OURS = tiktoken.Encoding(
     "small", pat_str=PATTERN, mergeable_ranks=ranks(), special_tokens={END_TEXT: 300}

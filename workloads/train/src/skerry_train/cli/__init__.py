@@ -14,12 +14,13 @@ from skerry_train.cli import (
     init,
     instruct,
     judge,
+    prepare,
     sample,
     train,
 )
 from skerry_train.errors import TrainerError
 
-COMMANDS = (init, fit, train, sample, evaluate, instruct, judge, export, import_gpt2)
+COMMANDS = (prepare, init, fit, train, sample, evaluate, instruct, judge, export, import_gpt2)
 
 
 def make_parser() -> argparse.ArgumentParser:

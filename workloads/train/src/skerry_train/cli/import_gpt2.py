@@ -21,8 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None: 
 
 def act(told: argparse.Namespace) -> int:
     """Do it."""
-    from skerry_train.export import read_hub_folder, read_hub_tokenizer, write_reference_run
+    from skerry_train.export import read_hub_folder, write_reference_run
     from skerry_train.model import parameters
+    from skerry_train.tokens import read_hub_tokenizer
 
     model = read_hub_folder(told.folder)
     tokenizer = read_hub_tokenizer(told.folder)

@@ -5,19 +5,15 @@ from skerry_train.export.folder import write_folder
 from skerry_train.export.hub import check_upload, upload
 from skerry_train.export.reference import read_hub_folder, settings_of, write_reference_run
 from skerry_train.export.vocabulary import files_of as tokenizer_files
-from skerry_train.export.vocabulary import from_ranks, read_hub_tokenizer, size_of
 from skerry_train.export.weights import files_of as model_files
 
 __all__ = [
     "Told",
     "card",
     "check_upload",
-    "from_ranks",
     "model_files",
     "read_hub_folder",
-    "read_hub_tokenizer",
     "settings_of",
-    "size_of",
     "tokenizer_files",
     "upload",
     "write_folder",
