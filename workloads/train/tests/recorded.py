@@ -83,6 +83,7 @@ def records(steps: int, first: int = 1) -> Records:
 def status(run: Records, name: str = "8xa100m40", **changed: Any) -> Status:
     """Return how a run stands that is told by its records alone."""
     usual: dict[str, Any] = {
-        "clock_s": clock_so_far(run), "machine": None, "costs": None, "forecast": None, "state": "running"
+        "clock_s": clock_so_far(run), "machine": None, "price_usd_micros_per_hour": None, "costs": None,
+        "forecast": None, "state": "running",
     }  # fmt: skip
     return Status(name=name, records=run, **(usual | changed))

@@ -24,6 +24,7 @@ class Status:
     records: Records
     clock_s: Clock
     machine: Machine | None
+    price_usd_micros_per_hour: int | None
     costs: Costs | None
     forecast: Forecast | None
     state: str
@@ -44,10 +45,12 @@ def status(run: Path, machines: Path | None = None) -> Status:
     machine = _machine(records, machines)
     price = _price(machine, summary)
     return Status(
-        name=run.resolve().name,
+        # A directory's name may hold bytes that are no text; they could not be printed.
+        name=run.resolve().name.encode(errors="replace").decode(),
         records=records,
         clock_s=clock,
         machine=machine,
+        price_usd_micros_per_hour=price,
         costs=None if price is None else costs(clock, price),
         forecast=_forecast(run, records, price, clock) if records.is_open else None,
         state=_state(records),
