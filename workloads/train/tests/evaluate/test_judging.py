@@ -48,7 +48,7 @@ def run(
     """Judge once, as the command does, and return what it came to."""
     how, stop = Manner(**manner), ending or Event()
     service = Service(url=url, model="judge", tries=2)
-    with open_verdicts(folder / "verdicts.jsonl", which.digest("judge", how.seed)) as file:
+    with open_verdicts(folder / "verdicts.jsonl", which.digest("judge", how.seed, {})) as file:
         judge(which, lambda messages: converse(service, messages, lambda _: False), file, how, stop)
         return standings(which, file.verdicts, how.repeats)
 
@@ -212,7 +212,7 @@ def test_the_spread_is_between_the_means_of_repeats(tmp_path: Path) -> None:
 def test_the_annotated_results_hold_all_that_was_said(tmp_path: Path) -> None:
     with judge_server(lambda request, _: fair(request)) as server:
         came = run(tmp_path, server.url)
-    with open_verdicts(tmp_path / "verdicts.jsonl", THREE.digest("judge", 42)) as file:
+    with open_verdicts(tmp_path / "verdicts.jsonl", THREE.digest("judge", 42, {})) as file:
         document = json.loads(json.dumps(annotated(THREE, file.verdicts, came)))
 
     item = document["items"][4]
