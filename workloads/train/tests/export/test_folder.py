@@ -41,10 +41,24 @@ def test_a_folder_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> No
         write_folder(tmp_path / "made", {"a": b"2"})
     assert (tmp_path / "made" / "a").read_bytes() == b"1"
 
-    write_folder(tmp_path / "made", {"a": b"2"}, replaces=True)
+    write_folder(tmp_path / "made", {"a": b"2", "old": b""}, replaces=True)
 
-    assert [each.name for each in (tmp_path / "made").iterdir()] == ["a"]
+    assert (tmp_path / "made" / "a").read_bytes() == b"2"
     assert [each.name for each in tmp_path.iterdir()] == ["made"]
+
+
+def test_nothing_is_lost_that_is_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(tmp_path / "made", {"a": b"1", "thesis": b"years of work"})
+
+    monkeypatch.chdir(tmp_path / "made")
+    with pytest.raises(BadSettings, match="'thesis'"):
+        write_folder(Path(), {"a": b"2"}, replaces=True)
+
+    assert (tmp_path / "made" / "a").read_bytes() == b"1"
+    with pytest.raises(BadSettings, match="is a file"):
+        write_folder(tmp_path / "made" / "a", {"a": b""}, replaces=True)
 
 
 def test_a_failure_in_the_middle_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:

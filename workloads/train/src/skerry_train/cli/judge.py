@@ -122,6 +122,7 @@ def _note(told: argparse.Namespace, files: list[Answers], came: Standings) -> No
                 "spread": place.spread,
                 "item_spread": place.item_spread,
                 "epochs": answers.epochs,
+                "checkpoint": answers.checkpoint,
                 "judge": told.model,
                 "repeats": came.repeats,
                 "items": came.items,
