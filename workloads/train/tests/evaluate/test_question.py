@@ -63,3 +63,7 @@ def test_scores_go_back_to_their_models(text: str) -> None:
 def test_other_replies_can_not_be_used(text: str, told: str) -> None:
     with pytest.raises(BadReply, match=told):
         read_reply(text, ["bee", "ant"])
+
+
+def test_a_comment_that_is_no_text_does_not_end_the_judging() -> None:
+    assert read_reply('{"1": {"score": 3, "comment": "\\ud800"}}', ["ant"]) == {"ant": (3, "?")}

@@ -120,4 +120,4 @@ def _score(place: str, verdict: object) -> tuple[int, str]:
         score, comment = parts.get("score"), parts.get("comment", "")
     if not isinstance(score, int) or isinstance(score, bool) or not 0 <= score <= SCORE_MAX:
         raise BadReply(f"the score of model {place} is no whole number from 0 to {SCORE_MAX}")
-    return score, str(comment)[:_COMMENT_LETTERS_MAX]
+    return score, str(comment)[:_COMMENT_LETTERS_MAX].encode(errors="replace").decode()
