@@ -12,6 +12,7 @@ from skerry_train.errors import BadData, BadSettings, NotReachable
 from skerry_train.evaluate import (
     Answers,
     Contest,
+    Failed,
     Item,
     Manner,
     Service,
@@ -171,6 +172,19 @@ def test_more_repeats_ask_only_what_is_new(tmp_path: Path) -> None:
         run(tmp_path, server.url, repeats=3)
 
     assert len(server.asked) == 3 * COUNT
+
+
+def test_what_a_kill_left_of_a_line_does_not_follow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    with open_verdicts(path, "x"):
+        pass
+    path.write_bytes(path.read_bytes() + b"torn" * 1000)
+
+    with open_verdicts(path, "x") as file:
+        file.add(Failed(item=3, repeat=0, reason="none"))
+
+    with open_verdicts(path, "x") as file:
+        assert list(file.verdicts) == [(3, 0)]
 
 
 def test_verdicts_of_another_judging_are_refused(tmp_path: Path) -> None:
