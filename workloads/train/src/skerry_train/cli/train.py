@@ -36,6 +36,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None: 
     parser.add_argument(
         "--machines", type=Path, metavar="FILE", help="prices of machines of your own"
     )
+    parser.add_argument(
+        "--source", metavar="URL", help="where a missing data set is had, by its name (the hub)"
+    )
     parser.add_argument("--no-charts", action="store_true", help="draw nothing at checkpoints")
     parser.add_argument(
         "-f", "--find-max-microbatch-size", action="store_true",
@@ -62,6 +65,7 @@ def act(told: argparse.Namespace) -> int:
 
 def _train(told: argparse.Namespace) -> int:
     from skerry_train.bill import find_machine, read_machines
+    from skerry_train.data import place
     from skerry_train.run import Wanted, lines, open_run, train
     from skerry_train.settings import read_train
     from skerry_train.world import StopRequest, join
@@ -73,12 +77,31 @@ def _train(told: argparse.Namespace) -> int:
         machine = find_machine(settings.machine, read_machines(told.machines))
         price = machine.price_usd_micros_per_hour
     with join(told.device) as world, StopRequest() as stop:
-        wanted = Wanted(told.run, told.datasets / settings.dataset, told.resume, price)
+        if world.is_first_here:
+            _fetch(told, settings.dataset)
+        world.barrier()
+        wanted = Wanted(told.run, place(told.datasets, settings.dataset), told.resume, price)
         with Screen(told, settings, price, is_shown=world.is_first) as screen:
             summary = train(wanted, world, stop, screen)
     for line in lines(summary) if summary is not None else []:
         print(line)
     return 0
+
+
+def _fetch(told: argparse.Namespace, name: str) -> None:
+    """Bring the data set, if it is not there."""
+    from tqdm import tqdm
+
+    from skerry_train.data import fetch
+
+    with tqdm(unit="B", unit_scale=True, file=sys.stderr, disable=None, leave=False) as bar:
+
+        def advance(file: str, done: int, size: int | None) -> None:
+            bar.set_description(file, refresh=False)
+            bar.total = size
+            bar.update(done - bar.n)
+
+        fetch(told.datasets, name, told.source, advance)
 
 
 class Screen:
@@ -168,7 +191,7 @@ def _gpus(device: str | None) -> int:
 def _words(told: argparse.Namespace) -> list[str]:
     """Return the words of the command for each process that is launched."""
     words = ["train", str(told.run), str(told.datasets)]
-    for name in ("resume", "device", "machines"):
+    for name in ("resume", "device", "machines", "source"):
         if (value := getattr(told, name)) is not None:
             words += [f"--{name}", str(value)]
     words += ["--no-charts"] if told.no_charts else []
