@@ -30,7 +30,7 @@ def write(folder: Path, texts: list[str] = TEXTS) -> Path:
 
 
 def read(folder: Path, split: Any) -> str:
-    return load_words(folder).decode([int(each) for each in open_split(folder, split).tokens])
+    return load_words(folder).decode([int(each) for each in open_split(folder, split).tokens[:]])
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -150,7 +150,7 @@ def test_a_wide_vocabulary_has_wide_tokens(tmp_path: Path) -> None:
     prepare(wish, words)
 
     assert words.vocab_size > 1 << 16
-    assert open_split(tmp_path / "set", "train").tokens.dtype == np.uint32
+    assert open_split(tmp_path / "set", "train").tokens[:].dtype == np.uint32
     assert read(tmp_path / "set", "train").endswith(f" {299_999 * 7919:x}<|endoftext|>")
 
 
