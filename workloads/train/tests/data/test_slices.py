@@ -1,12 +1,14 @@
 """A run reads the tokens that it is told to, each once, however processes share them."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skerry_train.data import Feeder, Share, Slice, microbatch, plan
+from skerry_train.data import Feeder, Mixing, Share, Slice, microbatch, plan
 from skerry_train.errors import BadData
 
 sizes = st.integers(1, 4)
@@ -53,6 +55,34 @@ def test_every_token_is_used_once_by_some_process(
         # In their order too: so the same global batch is the same tokens for any number of processes.
         assert inputs.tolist() == list(range(first, first + part.tokens_per_step))
         assert torch.equal(targets, inputs + 1)
+
+
+@given(st.integers(1, 3000), st.integers(0, 2**62))
+def test_a_mixed_order_has_each_sequence_once(count: int, seed: int) -> None:
+    mixing = Mixing(0, count, seed)
+
+    assert sorted(mixing.place(number) for number in range(count)) == list(range(count))
+
+
+def test_a_mixed_order_follows_from_its_seed_and_looks_random() -> None:
+    first, other = (
+        [Mixing(0, 1000, seed).place(number) for number in range(1000)] for seed in (1, 2)
+    )
+    neighbours = sum(abs(a - b) < 10 for a, b in itertools.pairwise(first))
+
+    assert first != other
+    assert neighbours < 60  # some 19 by chance
+
+
+def test_mixed_sequences_are_those_of_the_slice() -> None:
+    share = Share(0, 1, 1, 4, 5)
+    part = Slice(3, 6, share.tokens_per_step, Mixing(3, 24, 7))
+    tokens = np.arange(124, dtype=np.uint16)
+
+    rows = torch.cat([microbatch(tokens, part, share, step, 0).long() for step in range(6)])
+
+    assert sorted(rows[:, 0].tolist()) == list(range(3, 123, 5))
+    assert all(torch.equal(row, torch.arange(int(row[0]), int(row[0]) + 6)) for row in rows)
 
 
 def test_a_feeder_gives_all_batches_in_order_and_ends() -> None:

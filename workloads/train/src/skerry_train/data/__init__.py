@@ -3,10 +3,11 @@
 from skerry_train.data.batches import Feeder, Share, Tokens, microbatch
 from skerry_train.data.fetch import fetch, place
 from skerry_train.data.files import Split, TokenFile, open_split
-from skerry_train.data.slices import Slice, plan
+from skerry_train.data.slices import Mixing, Slice, plan
 
 __all__ = [
     "Feeder",
+    "Mixing",
     "Share",
     "Slice",
     "Split",

@@ -155,7 +155,7 @@ class Course:
         with self.clock.on("checkpoint"):
             self.books.keeper.wait()
             snapshot = Snapshot(
-                name=checkpoint_name(self.now(), step),
+                name=checkpoint_name(self.books.keeper.folder, self.now(), step),
                 model=take_model(self.model),
                 optimizer=take_optimizer(self.model, self.changer.optimizer),
                 meta=self._meta(step, since, is_best=is_best),
@@ -179,7 +179,7 @@ class Course:
 
     def _meta(self, step: int, since: Since, *, is_best: bool) -> Meta:
         clock = self.before.plus(self.clock.read())
-        norms = since.norms
+        norms, mixing = since.norms, self.plan.part.mixing
         return Meta(
             global_step=step,
             is_best=is_best,
@@ -200,6 +200,7 @@ class Course:
             model=msgspec.structs.asdict(self.model.settings),
             train=msgspec.structs.asdict(self.train),
             clock_s=clock,
+            mixed_sequences=mixing.count if mixing is not None else None,
             scaler=self.changer.state(),
             cost_usd_micros=self.cost_usd_micros(clock),
         )
