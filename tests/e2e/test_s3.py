@@ -343,6 +343,20 @@ def test_rclone(store: Store, bucket: str, tree: Path, tmp_path: Path) -> None:
     same(tree, tmp_path / "back")
 
 
+def test_a_shell_takes_what_the_docs_say_of_rclone(store: Store, bucket: str, tree: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "s3.md").read_text().splitlines()
+    said = next(each for each in docs if each.startswith("    rclone copy dir "))
+    said = said.replace("http://127.0.0.1:9000", store.url).replace(":data'", f":{bucket}'")
+    programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    keys = {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET, "PATH": programs}
+
+    subprocess.run(
+        ["/bin/sh", "-c", said.replace(" dir ", f" {tree} ")], env=os.environ | keys, check=True
+    )
+
+    assert store.client().head_object(Bucket=bucket, Key="deep/big")["ContentLength"] == len(BIG)
+
+
 def test_restic(store: Store, bucket: str, tree: Path, tmp_path: Path) -> None:
     def restic(*words: str) -> None:
         repository = f"s3:{store.url}/{bucket}/backup"

@@ -137,3 +137,23 @@ def test_who_sends_a_big_body_that_nobody_wants_reads_why(tmp_path: Path) -> Non
         assert b"NoSuchBucket" in said
 
     tell(tmp_path, story)
+
+
+def test_connections_that_ask_for_nothing_keep_nobody_out() -> None:
+    async def whole() -> None:
+        async def serve(_request: Request) -> Response:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        crowd: set[Connection] = set()
+        wires = [Wire() for _ in range(4)]
+        for number, wire in enumerate(wires):
+            connection = Connection(serve, crowd, 3)
+            connection.connection_made(cast("asyncio.Transport", wire))
+            connection.data_received(GET if number == 0 else GET[:9])
+        assert [wire.is_closing() for wire in wires] == [False, True, False, False]
+        for connection in crowd:
+            if connection.task is not None:
+                connection.task.cancel()
+
+    asyncio.run(whole())

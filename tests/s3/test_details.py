@@ -146,7 +146,7 @@ def test_the_first_part_of_an_empty_object_is_empty(tmp_path: Path) -> None:
 
         assert (answer.status, answer.body) == (200, b"")
         assert "content-range" not in answer.headers
-        assert (await site.call("GET", "/bkt/k?partNumber=2")).code == "InvalidRange"
+        assert (await site.call("GET", "/bkt/k?partNumber=2")).code == "InvalidPartNumber"
 
     tell(tmp_path, story)
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -300,3 +301,41 @@ def test_noise_in_a_form_is_refused(noise: bytes, at: int, cuts: list[int]) -> N
         read(whole[:at] + noise + whole[at:], cuts)
     with contextlib.suppress(Invalid):
         read(noise, cuts)
+
+
+@pytest.mark.parametrize(
+    ("origin", "rules", "status"),
+    [
+        ("", "", 204),
+        ("http://x", "", 204),
+        ("https://elsewhere", "", 403),
+        ("null", "", 403),
+        ("https://elsewhere", "https://elsewhere", 204),
+        ("https://other", "https://elsewhere", 403),
+    ],
+)
+def test_a_page_of_others_does_not_write_for_its_visitor(
+    origin: str, rules: str, status: int, tmp_path: Path
+) -> None:
+    document = (
+        f"<CORSConfiguration><CORSRule><AllowedOrigin>{rules}</AllowedOrigin>"
+        "<AllowedMethod>POST</AllowedMethod></CORSRule></CORSConfiguration>"
+    )
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    sent = kind + (f"\r\nOrigin: {origin}" if origin else "")
+
+    async def story(site: Site) -> None:
+        await buckets.put_setting(site.objects, "bkt", ANONYMOUS, b"public")
+        if rules:
+            await site.call("PUT", "/bkt?cors", document.encode(), content_md5=md5(document))
+        plain = await post(site, form({"key": "k"}, b"x"), kind=sent)
+        signed_too = await post(site, form(signed(OPEN, {"key": "k"}), b"x"), kind=sent)
+        begun = await post(site, b"", "/bkt/k?uploads", kind=sent)
+        assert (plain.status, signed_too.status) == (status, 204)
+        assert begun.status == (200 if status == 204 else 403)
+
+    tell(tmp_path, story)
+
+
+def md5(text: str) -> str:
+    return base64.b64encode(hashlib.md5(text.encode(), usedforsecurity=False).digest()).decode()

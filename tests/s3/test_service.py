@@ -15,6 +15,9 @@ from skerry.testing.object_disk import SimulatedDisk
 from tests.s3.site import Site, parsed, presigned, request, tell
 
 DELETE = b"<Delete><Object><Key>k</Key></Object></Delete>"
+PARTS = (
+    b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>"
+)
 VERSIONING = b"<VersioningConfiguration><Status>%b</Status></VersioningConfiguration>"
 
 
@@ -50,7 +53,7 @@ VERSIONING = b"<VersioningConfiguration><Status>%b</Status></VersioningConfigura
         ("PUT", "/bkt/k", b"", {"x_amz_copy_source": "/bkt/%ff"}, "InvalidArgument"),
         ("PUT", "/bkt/k", b"", {"x_amz_copy_source": "/bkt/none"}, "NoSuchKey"),
         ("PUT", "/bkt/k?partNumber=0&uploadId=x", b"", {}, "NoSuchUpload"),
-        ("POST", "/bkt/k?uploadId=x", b"<CompleteMultipartUpload/>", {}, "NoSuchUpload"),
+        ("POST", "/bkt/k?uploadId=x", PARTS, {}, "NoSuchUpload"),
         ("DELETE", "/bkt/k?uploadId=x", b"", {}, "NoSuchUpload"),
         ("POST", "/bkt?delete", DELETE, {}, "InvalidRequest"),
         ("POST", "/bkt?delete", b"<Delete/>", {"content_md5": "9cvGDLJBPoc7J8zFIqZMdw=="}, "BadDigest"),

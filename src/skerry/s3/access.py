@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skerry.base import Denied
 from skerry.s3.call import bucket_of
+from skerry.s3.cors import may_send, rules_of
 from skerry.s3.policies import ARN, EVERYTHING, Asking, Verdict, read_policy
 from skerry.s3.request_values import RequestValues
 
@@ -65,6 +66,8 @@ def authorize(call: Call, action: str) -> None:
     """
     if call.identity.may_everything:
         return
+    if call.identity.is_anonymous and call.request.method == "POST":
+        _check_page(call)
     version_id = call.query.get("versionId", "")
     authorize_object(call, action, call.bucket, call.key, version_id)
     if action == "s3:GetObjectAttributes":
@@ -74,6 +77,18 @@ def authorize(call: Call, action: str) -> None:
             authorize_object(call, other, call.bucket, call.key)
     if action in _BYPASSING and bypasses_governance(call):
         authorize_object(call, BYPASS, call.bucket, call.key)
+
+
+def _check_page(call: Call) -> None:
+    """Raise where a page of others has its visitor's browser write what everybody may write."""
+    origin, host = call.header("origin"), call.header("host") or ""
+    if origin is None:
+        return
+    if not may_send(rules_of(bucket_of(call).settings), origin, host, call.request.method):
+        raise Denied(
+            "cors_forbidden",
+            "A page of another origin needs a signature, or a CORS rule of the bucket for POST.",
+        )
 
 
 def authorize_object(

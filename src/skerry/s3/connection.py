@@ -187,16 +187,29 @@ class Connection(asyncio.Protocol):
         """When it is to be closed, since nothing comes or nothing is read."""
         return min(self._reading_deadline_s, self._writing_deadline_s)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is as good as gone."""
+        return self._transport.is_closing()
+
     # -- asyncio --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin, unless there are too many of us."""
+        """Begin; where there are too many of us, one goes."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(_WRITE_HIGH_BYTES, _WRITE_LOW_BYTES)
         self._all.add(self)
         self._reading_deadline_s = self._clock() + _IDLE_S
         if len(self._all) > self._connections_max:
-            self._transport.abort()
+            self._crowded_out().expire()
+
+    def _crowded_out(self) -> Connection:
+        """Return which of too many goes: that which has asked for nothing and has least time left.
+
+        So whoever opens many and sends nothing, or the beginnings of heads, keeps nobody else out.
+        """
+        idle = (each for each in self._all if each.task is None and not each.is_closing)
+        return min(idle, key=lambda each: each.deadline_s)  # this one is idle too
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End, and what is under way: an upload that did not come whole is none."""

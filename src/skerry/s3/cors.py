@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from skerry.base import Invalid
@@ -15,8 +16,11 @@ from skerry.s3.errors import xml_text
 from skerry.s3.xml_in import bad_xml, parsed, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from xml.etree.ElementTree import Element
+
+SETTING = "cors"
+"""The setting of a bucket that has its rules."""
 
 _RULES_MAX = 100
 _DOCUMENT_BYTES_MAX = 64 << 10
@@ -46,6 +50,21 @@ def rules_in(body: bytes) -> list[Rule]:
     if not 1 <= len(rules) <= _RULES_MAX:
         raise bad_xml(f"There are 1 to {_RULES_MAX} of CORSRule.")
     return rules
+
+
+def rules_of(settings: Mapping[str, bytes]) -> list[Rule]:
+    """Return the rules that a bucket's settings have."""
+    document = settings.get(SETTING)
+    return msgspec.json.decode(document, type=list[Rule]) if document else []
+
+
+def may_send(rules: Iterable[Rule], origin: str, host: str, method: str) -> bool:
+    """Tell whether a page may have a browser send what is not signed: its own host's, or by a rule.
+
+    There are forms and POSTs that browsers send to any host without asking it before.
+    """
+    is_own = origin.partition("://")[2].lower() == host.lower()
+    return is_own or rule_for(rules, origin, method) is not None
 
 
 def rules_xml(rules: Iterable[Rule]) -> str:

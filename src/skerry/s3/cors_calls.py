@@ -9,7 +9,17 @@ import msgspec
 from skerry.base import Denied, Invalid, NotFound
 from skerry.objects import buckets
 from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, xml
-from skerry.s3.cors import VARY, Rule, allowing, asked_headers, rule_for, rules_in, rules_xml
+from skerry.s3.cors import (
+    SETTING,
+    VARY,
+    Rule,
+    allowing,
+    asked_headers,
+    rule_for,
+    rules_in,
+    rules_of,
+    rules_xml,
+)
 from skerry.s3.ingest import read_small
 from skerry.s3.router import Operation
 
@@ -19,7 +29,6 @@ if TYPE_CHECKING:
     from skerry.objects import Objects
     from skerry.s3.connection import Response
 
-SETTING = "cors"
 _WHY_NOT = (
     "CORSResponse: This CORS request is not allowed. This is usually because the evaluation of "
     "Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are "
@@ -29,7 +38,7 @@ _WHY_NOT = (
 
 async def get_rules(call: Call) -> Response:
     """Tell the rules of a bucket."""
-    rules = _rules(bucket_of(call).settings)
+    rules = rules_of(bucket_of(call).settings)
     if not rules:
         raise NotFound("no_such_cors", "The CORS configuration does not exist.")
     return xml(f"<CORSConfiguration {NAMESPACE}>{rules_xml(rules)}</CORSConfiguration>")
@@ -83,12 +92,7 @@ def shared(
 def _rules_of(objects: Objects, bucket: str) -> list[Rule]:
     if not bucket or not buckets.is_there(objects, bucket):
         return []
-    return _rules(buckets.find(objects, bucket).settings)
-
-
-def _rules(settings: Mapping[str, bytes]) -> list[Rule]:
-    document = settings.get(SETTING)
-    return msgspec.json.decode(document, type=list[Rule]) if document else []
+    return rules_of(buckets.find(objects, bucket).settings)
 
 
 OPERATIONS = (

@@ -53,6 +53,8 @@ _TOLD = {
     "body_size": Told("IncompleteBody", 400),
     "bad_chunk": Told("InvalidRequest", 400),
     "bad_range": Told("InvalidRange", 416),
+    "no_such_part": Told("InvalidPartNumber", 416),
+    "part_and_range": Told("InvalidRequest", 400),
     "bad_xml": Told("MalformedXML", 400),
     "bad_authorization": Told("AuthorizationHeaderMalformed", 400),
     "bad_query_authorization": Told("AuthorizationQueryParametersError", 400),

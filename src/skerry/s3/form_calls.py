@@ -41,7 +41,7 @@ _HEADERS = frozenset(
 _HEADER_PREFIXES = (
     "x-amz-meta-", "x-amz-checksum-", "x-amz-object-lock-", "x-amz-server-side-encryption",
 )  # fmt: skip
-_KEPT = ("host", "user-agent", "referer")  # of the request itself, for policies
+_KEPT = ("host", "origin", "user-agent", "referer")  # of the request itself, for what may be
 
 
 async def post_object(call: Call) -> Response:

@@ -44,7 +44,7 @@ _SAID = ("cache-control", "content-disposition", "content-encoding", "content-la
 _METADATA = "x-amz-meta-"
 _METADATA_BYTES_MAX = 8 << 10  # AWS has 2 KiB; clients that ask for more are not hurt
 _SIZE_DIGITS_MAX = 19
-_RANGE = re.compile(r"bytes=([0-9]{0,19})-([0-9]{0,19})")
+_RANGE = re.compile(r"bytes=([0-9]{0,64})-([0-9]{0,64})")  # far behind the end is its end
 _CANNED_ACLS = frozenset({"", "private", "bucket-owner-full-control", "bucket-owner-read"})
 _STORAGE_CLASSES = frozenset(
     {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"}
@@ -203,6 +203,8 @@ async def _given(call: Call, *, with_body: bool) -> Response:
         return empty(unchanged, headers)
     begin, size, status, checksum = 0, version.size, 200, version.checksum
     if "partNumber" in call.query:
+        if "range" in call.request.headers:
+            raise Invalid("part_and_range", "Ask for a part or for a range, not for both.")
         begin, size, checksum = _part_of(call, version)
         status = 206 if size else 200  # no range is written that has no bytes
         if version.parts:
@@ -299,16 +301,24 @@ def _is_same(text: str, version: Version) -> bool:
 
 def _part_of(call: Call, version: Version) -> tuple[int, int, Checksum | None]:
     """Return begin, size and checksum of a part, by its place among the parts."""
-    index = call.number("partNumber", 1, 10_000)
+    index = part_number(call)
     parts = version.parts or ((1, version.size),)
-    if not 1 <= index <= len(parts):
-        raise Invalid("bad_range", f"The object has {len(parts)} parts.")
+    if index > len(parts):
+        raise Invalid("no_such_part", f"The object has {len(parts)} parts.")
     number, size = parts[index - 1]
     checksum = version.checksum
     if version.upload_id:
         kept = uploads.parts(call.objects, version.upload_id, number - 1, 1)
         checksum = kept[0].checksum if kept else None
     return sum(each for _, each in parts[: index - 1]), size, checksum
+
+
+def part_number(call: Call) -> int:
+    """Return the number of a part in the query. Raises Invalid(bad_part_number)."""
+    text = call.query.get("partNumber", "")
+    if not text.isdecimal() or len(text) > 5 or not 1 <= int(text) <= 10_000:
+        raise Invalid("bad_part_number", "Parts are numbered from 1 to 10000.")
+    return int(text)
 
 
 def present(row: Row, version_id: str | None) -> Row:

@@ -13,6 +13,7 @@ from skerry.s3.connection import Response
 On: TypeAlias = Literal["service", "bucket", "object"]
 Handler: TypeAlias = Callable[[Call], Awaitable[Response]]
 
+_READS = frozenset({"GET", "HEAD"})  # what names too much there does no harm
 
 # Where AWS calls the action otherwise than the operation.
 _ACTIONS = {
@@ -71,6 +72,9 @@ class Router:
         for each in sorted(operations, key=lambda o: -len(o.query or ()) - bool(o.header)):
             self._found.setdefault((each.method, each.on), []).append(each)
         self._headers = {each.header for each in operations if each.header}
+        self._names: dict[On, set[str]] = {}
+        for each in operations:
+            self._names.setdefault(each.on, set()).update(each.query or ())
         self._plain = {
             (each.method, each.on): each
             for each in operations
@@ -92,7 +96,18 @@ class Router:
                 name in query and value in ("", query[name])
                 for name, value in (each.query or {}).items()
             ):
+                if not each.query and method not in _READS:
+                    self._check_plain(method, on, query)
                 if each.handler is None:
                     raise NotBuilt("not_implemented", f"{each.name} is not built in Skerry.")
                 return each
         raise Invalid("method_not_allowed", f"There is nothing to {method} here.")
+
+    def _check_plain(self, method: str, on: On, query: Mapping[str, str]) -> None:
+        """Raise where a change of all of something names a part of it, which has no such method.
+
+        Else who would delete an object's legal hold, or puts a part and forgets its number, would
+        have deleted or replaced the object.
+        """
+        if named := sorted(self._names.get(on, set()) & query.keys()):
+            raise Invalid("method_not_allowed", f"There is nothing to {method} by {named[0]} here.")

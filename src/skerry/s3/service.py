@@ -110,6 +110,8 @@ class Service:
         query: dict[str, str] = {}
         for each, value in pairs:
             query.setdefault(each, value)
+        if query.get("versionId") == "":  # whoever lost the id of a version means no other
+            raise Invalid("bad_argument", "versionId is the id of a version, or is left out.")
         on: On = "object" if name else "bucket" if bucket else "service"
         operation = self.router.find(request.method, on, query, request.headers)
         request.operation = operation.name

@@ -36,6 +36,7 @@ from skerry.s3.object_calls import (
     check_source,
     checksum_headers,
     checksum_xml,
+    part_number,
     present,
     source_of,
     told_of,
@@ -83,7 +84,7 @@ async def create_upload(call: Call) -> Response:
 
 async def upload_part(call: Call) -> Response:
     """Put a part."""
-    upload, number = _upload_of(call), _part_number(call)
+    upload, number = _upload_of(call), part_number(call)
     expected, chunks = expectations(call)
     if expected.size > PART_BYTES_MAX:
         raise Invalid("too_large", "A part has at most 5 GiB.")
@@ -101,7 +102,7 @@ async def upload_part(call: Call) -> Response:
 
 async def upload_part_copy(call: Call) -> Response:
     """Put a part with bytes of an object."""
-    upload, number = _upload_of(call), _part_number(call)
+    upload, number = _upload_of(call), part_number(call)
     bucket, key, version_id = source_of(call)
     source = buckets.find(call.objects, bucket)
     row = present(versions.find(call.objects, source, key, version_id), version_id)
@@ -135,6 +136,8 @@ async def complete_upload(call: Call) -> Response:
     """Make the object of its parts."""
     document = parsed(await read_small(call), "CompleteMultipartUpload")
     chosen = [_chosen(each) for each in document.findall("Part")]
+    if not chosen:
+        raise bad_xml("Name the parts that the object shall have.")
     said, size, kind = _whole_said(call), _size_said(call), call.header("x-amz-checksum-type")
 
     def checksum_of(upload: Upload, parts: Sequence[Part]) -> Checksum | None:
@@ -179,7 +182,7 @@ async def list_parts(call: Call) -> Response:
     limit = call.number("max-parts", _PAGE_MAX, _PAGE_MAX)
     after = call.number("part-number-marker", 0, 10_000)
     found = uploads.parts(call.objects, upload.upload_id, after, limit + 1)
-    more, found = len(found) > limit, found[:limit]
+    more, found = 0 < limit < len(found), found[:limit]
     told = "".join(
         f"<Part><PartNumber>{each.number}</PartNumber>"
         f"<LastModified>{iso(each.modified_at_ns)}</LastModified>"
@@ -254,13 +257,6 @@ def _upload_of(call: Call) -> Upload:
 
 def _upload_id(call: Call) -> str:
     return call.query.get("uploadId", "")
-
-
-def _part_number(call: Call) -> int:
-    number = call.number("partNumber", 0, 1 << 30)
-    if not 1 <= number <= 10_000:
-        raise Invalid("bad_part_number", "Parts are numbered from 1 to 10000.")
-    return number
 
 
 def _chosen(element: Element) -> Chosen:

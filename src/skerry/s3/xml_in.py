@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from xml.etree.ElementTree import ParseError
+from xml.etree.ElementTree import ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
 from skerry.base import Invalid
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 BYTES_MAX = 2 << 20
 _DEPTH_MAX = 12
+_ELEMENTS_MAX = 100_000  # an upload of 10,000 parts has 30,000, with a checksum each 40,000
+_ATTRIBUTES_MAX = 16  # of an element; namespaces are none
 
 
 def parsed(data: bytes, root: str) -> Element:
@@ -23,10 +25,11 @@ def parsed(data: bytes, root: str) -> Element:
     Raises Invalid(bad_xml).
     """
     try:
-        found: Element = fromstring(data, forbid_dtd=True)
+        parser = DefusedXMLParser(target=_Bounded(), forbid_dtd=True)
+        parser.feed(data)
+        found: Element = parser.close()
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise bad_xml(f"The document is no XML: {error}.") from None
-    _strip(found, 0)
     if found.tag != root:
         raise bad_xml(f"The document's root is {root}.")
     return found
@@ -43,9 +46,24 @@ def bad_xml(message: str) -> Invalid:
     return Invalid("bad_xml", message)
 
 
-def _strip(element: Element, depth: int) -> None:
-    if depth > _DEPTH_MAX:
-        raise bad_xml("The document is nested too deeply.")
-    element.tag = element.tag.rpartition("}")[2]
-    for child in element:
-        _strip(child, depth + 1)
+class _Bounded(TreeBuilder):
+    """Builds a tree of bounded size: a small document may otherwise hold a hundred times its size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elements = self._depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        """Begin an element, without its namespace. Raises Invalid(bad_xml)."""
+        self._elements += 1
+        self._depth += 1
+        if self._depth > _DEPTH_MAX + 1:
+            raise bad_xml("The document is nested too deeply.")
+        if self._elements > _ELEMENTS_MAX or len(attrs) > _ATTRIBUTES_MAX:
+            raise bad_xml("The document has too many elements or attributes.")
+        return super().start(tag.rpartition("}")[2], attrs)
+
+    def end(self, tag: str, /) -> Element:
+        """End an element."""
+        self._depth -= 1
+        return super().end(tag.rpartition("}")[2])
