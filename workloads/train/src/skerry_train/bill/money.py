@@ -48,9 +48,14 @@ def costs(clock: Clock, price_usd_micros_per_hour: int) -> Costs:
 
 
 def dollars(usd_micros: int | None) -> str:
-    """Write an amount as people read it, to the cent: `$35.56`; `-` if it is not known."""
+    """Write an amount as people read it: `$35.56`; `-` if it is not known.
+
+    To the cent, but what is less than one to a hundredth of it: `$0.0057`.
+    """
     if usd_micros is None:
         return "-"
+    if 50 <= abs(usd_micros) < _MICROS // 100:
+        return f"{'-' if usd_micros < 0 else ''}${abs(usd_micros) / _MICROS:.4f}"
     cents = (abs(usd_micros) + _MICROS // 200) // (_MICROS // 100)
     sign = "-" if usd_micros < 0 and cents else ""
     return f"{sign}${cents // 100:,}.{cents % 100:02}"
