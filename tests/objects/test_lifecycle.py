@@ -167,3 +167,24 @@ def test_what_ends_later_than_the_index_can_tell_stays(tmp_path: Path) -> None:
             assert there(objects) == [("k", False)]
 
     asyncio.run(story())
+
+
+def test_a_marker_outlives_the_former_version_whose_place_it_takes(tmp_path: Path) -> None:
+    """Versions are suspended: the marker is `null`, as the former version is that ends with it."""
+    rule = Rule(rule_id="r", expires_after_s=5, former_after_s=0)
+
+    async def story() -> None:
+        async with Ground(tmp_path).open() as objects:
+            await made(objects, None, "off")
+            await put(objects, "k", b"1")
+            for versioning in ("enabled", "suspended"):
+                change = functools.partial(msgspec.structs.replace, versioning=versioning)
+                await buckets.change(objects, "bkt", change)
+                if versioning == "enabled":
+                    await put(objects, "k", b"2")
+            await objects.clock.sleep_ns(5 * S)
+            await lifecycle.put_rules(objects, "bkt", [rule])
+            await lifecycle.act(objects)
+            assert there(objects) == [("k", True)]
+
+    asyncio.run(story())

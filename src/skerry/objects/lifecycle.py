@@ -97,7 +97,9 @@ def _judge(entropy: Callable[[int], bytes], made: Transaction, each: Due) -> Non
     known = rules.seen(due.all_of_key(made.connection, each.bucket, each.key))
     planned = rules.plan(known, in_force, made.now_ns)
     due.look_at(made.connection, each.bucket, each.key, planned.next_ns)
-    for ended in planned.ended:  # each has the key looked at once more
+    # Each has the key looked at once more. The oldest first: a marker that ends the current version of
+    # a bucket whose versions are suspended takes the place of a former `null`, which is gone by then.
+    for ended in reversed(planned.ended):
         _end(entropy, made, bucket, ended)
 
 
