@@ -1,6 +1,6 @@
 # make demo: see it work.  make test: what CI runs.  Both set up what they need first.
 .NOTPARALLEL:
-.PHONY: setup setup-test demo test lint types unit e2e bench bench-s3 fix clean
+.PHONY: setup setup-test demo test lint types unit e2e trainer bench bench-s3 fix clean
 
 # Boxes need root. Files that root leaves in the checkout would be in its owner's way.
 root := $(if $(filter 0,$(shell id -u)),,sudo env PYTHONDONTWRITEBYTECODE=1)
@@ -17,7 +17,7 @@ demo: setup
 	@$(root) ./skerry doctor
 	@$(python) scripts/demo
 
-test: setup-test lint types unit e2e
+test: setup-test lint types unit trainer e2e
 
 lint:
 	.venv/bin/ruff format --check .
@@ -34,6 +34,10 @@ unit:
 e2e:
 	timeout --foreground -s INT -k 60 40m $(pytest) tests/e2e
 
+# A project of its own, with an environment of its own.
+trainer:
+	@$(MAKE) --no-print-directory -C workloads/train test
+
 bench: setup-test
 	$(python) -m bench
 
@@ -46,5 +50,6 @@ fix:
 	.venv/bin/ruff format .
 
 clean:
+	$(MAKE) -C workloads/train clean
 	rm -rf .venv .boot .ruff_cache .hypothesis tests/e2e/js/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

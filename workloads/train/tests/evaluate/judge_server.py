@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -22,12 +21,19 @@ def said(text: str) -> Answer:
 
 def shown(request: dict[str, Any]) -> list[str]:
     """Return the answers in a question, in the order in which it shows them."""
-    text = request["messages"][1]["content"]
-    return re.findall(r"### Answer of model \d+\n(.*)", text)
+    return list(_parts(request)[1].values())
 
 
 def exercise(request: dict[str, Any]) -> str:
-    return request["messages"][1]["content"].split("### Exercise\n")[1].split("\n")[0]
+    return _parts(request)[0]["instruction"]
+
+
+def _parts(request: dict[str, Any]) -> list[dict[str, Any]]:
+    text = request["messages"][1]["content"]
+    decoder, parts = json.JSONDecoder(), []
+    for heading in ("Exercise:\n", "Answers by model:\n"):
+        parts.append(decoder.raw_decode(text, text.index(heading) + len(heading))[0])
+    return parts
 
 
 def fair(request: dict[str, Any]) -> Answer:

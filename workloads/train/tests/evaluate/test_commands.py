@@ -1,57 +1,20 @@
 """The commands, from a folder of weights to a table of scores: as a user types them."""
 
 import json
+import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from skerry_train.cli import main
-from skerry_train.evaluate import mean_loss, read_answers, read_evaluation
-from skerry_train.export import write_reference_run
-from skerry_train.tokens import from_ranks
-from tests.evaluate.judge_server import judge_server, said
-from tests.small import model
-from tests.tokens.ranks import END_TEXT, ranks
-
-TOKENIZER = from_ranks(ranks(), END_TEXT, 300)
-NET = model(
-    vocab_size=301,
-    context_length=64,
-    vocab_padding=128,
-    drop_rate=0.1,
-    tie_weights=True,
-    initialization="gpt2",
-).eval()
-TOKENS = np.random.default_rng(1).integers(0, 301, 5000).astype(np.uint16)
-SETTINGS = {
-    "microbatch_size": 2, "dataset": "me/text", "global_batch_size": 4, "validation_interval": 5,
-    "validation_batches": 3, "start_val_token": 100, "learning_rate": 1.4e-3,
-}  # fmt: skip
-
-
-def make_run(folder: Path, name: str = "small") -> Path:
-    run = folder / name
-    write_reference_run(
-        NET, run, {"tokenizer.json": TOKENIZER, "train.json": json.dumps(SETTINGS).encode()}
-    )
-    return run
-
-
-def make_data(folder: Path) -> Path:
-    (folder / "me" / "text").mkdir(parents=True)
-    save_file({"tokens": TOKENS}, folder / "me" / "text" / "validation.safetensors")
-    return folder
-
-
-def make_exercises(folder: Path, count: int = 20) -> Path:
-    rows = [{"instruction": f"move {i}", "input": "", "output": "you"} for i in range(count)]
-    (folder / "data.json").write_text(json.dumps(rows))
-    return folder / "data.json"
+from skerry_train.evaluate import mean_loss, note, read_answers, read_evaluation
+from tests.evaluate.judge_server import Answer, judge_server, said
+from tests.evaluate.runs import NET, TOKENS, make_data, make_exercises, make_run
 
 
 def test_sample_writes_on_from_the_prompt_by_its_seed(
@@ -198,6 +161,58 @@ def test_export_makes_a_folder_that_writes_as_the_run_does(
     text = words.decode(written[0], skip_special_tokens=True)
     assert capsys.readouterr().out.split(f"{folder}\n")[1] == f"{text}\n"
     assert "| Learning rate | 0.0014 |" in (folder / "README.md").read_text()
+
+
+def test_a_card_tells_only_what_was_measured_on_its_checkpoint(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    how = {"checkpoint": (run / "checkpoints" / "best").readlink().name}
+    note(
+        run,
+        held_back_loss=3.5,
+        held_back=how,
+        instruct_score={"mean": 22.98, "checkpoint": "older"},
+    )
+
+    main(["export", str(run), str(tmp_path / "hub")])
+
+    card = (tmp_path / "hub" / "README.md").read_text()
+    assert "3.500000" in card
+    assert "22.98" not in card
+
+
+def test_a_judging_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    run, out = make_run(tmp_path), tmp_path / "out"
+    quick = ["--epochs-max", "1", "--answer-max", "2"]
+    main(["instruct", str(run), str(make_exercises(tmp_path, 100)), *quick])
+    killed: list[subprocess.Popen[bytes]] = []
+    is_begun = threading.Event()
+
+    def decide(request: dict[str, Any], count: int) -> Answer:
+        if count == 6 and is_begun.wait(60):
+            killed[0].kill()
+            killed[0].wait()
+        return said('{"1": 50}')
+
+    with judge_server(decide) as server:
+        asked = [
+            "judge",
+            str(run),
+            "--url",
+            server.url,
+            "--model",
+            "j",
+            "--out",
+            str(out),
+            "--at-once",
+            "1",
+        ]
+        killed.append(subprocess.Popen([sys.executable, "-m", "skerry_train", *asked]))
+        is_begun.set()
+        assert killed[0].wait(60) < 0
+        assert main(asked) == 0
+
+    assert len(server.asked) == 10 + 1
+    assert read_evaluation(run)["instruct_score"]["mean"] == 50
 
 
 def test_what_was_exported_is_taken_in_and_has_the_same_loss(tmp_path: Path) -> None:

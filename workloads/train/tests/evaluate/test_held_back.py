@@ -56,6 +56,11 @@ def test_a_loss_that_is_no_number_is_told() -> None:
         mean_loss(net, TOKENS)
 
 
+def test_tokens_of_another_vocabulary_are_told() -> None:
+    with pytest.raises(BadData, match="token 61"):
+        mean_loss(model(vocab_padding=64), np.array([3, 61, 4], dtype=np.uint16))
+
+
 def test_a_slice_that_the_run_validated_on_is_refused() -> None:
     train = TrainSettings(
         microbatch_size=2,

@@ -12,6 +12,7 @@ from skerry_train.errors import BadData, BadSettings, NotReachable
 from skerry_train.evaluate import (
     Answers,
     Contest,
+    Failed,
     Item,
     Manner,
     Service,
@@ -48,7 +49,7 @@ def run(
     """Judge once, as the command does, and return what it came to."""
     how, stop = Manner(**manner), ending or Event()
     service = Service(url=url, model="judge", tries=2)
-    with open_verdicts(folder / "verdicts.jsonl", which.digest("judge", how.seed)) as file:
+    with open_verdicts(folder / "verdicts.jsonl", which.digest("judge", how.seed, {})) as file:
         judge(which, lambda messages: converse(service, messages, lambda _: False), file, how, stop)
         return standings(which, file.verdicts, how.repeats)
 
@@ -173,6 +174,19 @@ def test_more_repeats_ask_only_what_is_new(tmp_path: Path) -> None:
     assert len(server.asked) == 3 * COUNT
 
 
+def test_what_a_kill_left_of_a_line_does_not_follow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    with open_verdicts(path, "x"):
+        pass
+    path.write_bytes(path.read_bytes() + b"torn" * 1000)
+
+    with open_verdicts(path, "x") as file:
+        file.add(Failed(item=3, repeat=0, reason="none"))
+
+    with open_verdicts(path, "x") as file:
+        assert list(file.verdicts) == [(3, 0)]
+
+
 def test_verdicts_of_another_judging_are_refused(tmp_path: Path) -> None:
     with judge_server(lambda request, _: fair(request)) as server:
         run(tmp_path, server.url)
@@ -212,7 +226,7 @@ def test_the_spread_is_between_the_means_of_repeats(tmp_path: Path) -> None:
 def test_the_annotated_results_hold_all_that_was_said(tmp_path: Path) -> None:
     with judge_server(lambda request, _: fair(request)) as server:
         came = run(tmp_path, server.url)
-    with open_verdicts(tmp_path / "verdicts.jsonl", THREE.digest("judge", 42)) as file:
+    with open_verdicts(tmp_path / "verdicts.jsonl", THREE.digest("judge", 42, {})) as file:
         document = json.loads(json.dumps(annotated(THREE, file.verdicts, came)))
 
     item = document["items"][4]

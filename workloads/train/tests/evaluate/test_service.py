@@ -61,6 +61,13 @@ def test_trouble_that_passes_is_waited_out(trouble: Answer) -> None:
     assert pauses.waited == [1, 2, 4]
 
 
+def test_a_reply_that_is_no_text_can_still_be_written_down() -> None:
+    with judge_server(lambda *_: said("half \ud800 a letter")) as judge:
+        assert (
+            converse(Service(url=judge.url, model="m"), HELLO, Pauses()).text == "half ? a letter"
+        )
+
+
 def test_a_service_says_how_long_to_wait_within_reason() -> None:
     waits = ["7", "999999999", "-3", "soon"]
 
@@ -131,6 +138,8 @@ def test_a_key_is_not_shown_with_the_service() -> None:
     [
         ("judge.example/v1", None),
         ("ftp://judge.example", None),
+        ("http://[judge", None),
+        ("http://judge:port/v1", None),
         ("https://user:pass@judge.example", None),
         ("https://judge.example/v1?key=x", None),
         ("http://judge.example/v1", KEY),

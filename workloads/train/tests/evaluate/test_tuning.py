@@ -16,6 +16,7 @@ from skerry_train.evaluate import (
     Row,
     answer,
     read_answers,
+    text_of,
     tune,
     validation_loss,
     write_answers,
@@ -82,6 +83,16 @@ def test_answers_come_in_the_order_of_the_rows_whatever_the_batch() -> None:
 
     assert [each.instruction for each in together] == [row.instruction for row in rows]
     assert together == [answer(net, words, [row], tokens_max=12)[0] for row in rows]
+
+
+def test_a_tuned_model_answers_as_it_was_taught_and_ends() -> None:
+    net, words = model(context_length=256, vocab_size=200, initialization="gpt2"), Letters()
+    rows = [Row(f"Ask {i}.", "yes") for i in range(64)]
+    texts = [words.encode(text_of(row)) for row in rows]
+
+    tune(net, texts, texts[:4], words.eot, Plan(learning_rate=5e-3, epochs_max=25))
+
+    assert [each.answer for each in answer(net, words, rows[:3])] == ["yes"] * 3
 
 
 def test_an_answers_file_comes_back_as_it_was(tmp_path: Path) -> None:

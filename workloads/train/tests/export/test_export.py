@@ -46,7 +46,7 @@ def test_an_exported_model_answers_the_same(tmp_path: Path, changed: dict[str, A
         theirs.eval()(seen).logits, ours(seen)[..., :61], rtol=1e-5, atol=1e-5
     )
     tied = theirs.lm_head.weight.data_ptr() == theirs.transformer.wte.weight.data_ptr()
-    assert tied == changed["tie_weights"]
+    assert tied == theirs.config.tie_word_embeddings == changed["tie_weights"]
 
 
 def hub_folder(folder: Path, **changed: Any) -> GPT2LMHeadModel:
@@ -98,12 +98,27 @@ def test_weights_in_several_files_are_put_together(tmp_path: Path) -> None:
     torch.testing.assert_close(taken(seen), theirs(seen).logits, rtol=1e-5, atol=1e-5)
 
 
-def test_a_pickle_that_would_run_something_is_not_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "held", [{"x": Path("anything but a tensor")}, [torch.ones(1)], {"x": 3}, None], ids=str
+)
+def test_a_pickle_with_anything_but_tensors_is_not_taken(tmp_path: Path, held: object) -> None:
     hub_folder(tmp_path)
     (tmp_path / "model.safetensors").unlink()
-    torch.save({"x": Path("anything but a tensor")}, tmp_path / "pytorch_model.bin")
+    torch.save(held, tmp_path / "pytorch_model.bin")
 
-    with pytest.raises(BadCheckpoint, match="can not be read"):
+    with pytest.raises(BadCheckpoint, match=r"can not be read|something else"):
+        read_hub_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"weight_map": 3}', '{"weight_map": {"a": "../model.safetensors"}}']
+)
+def test_a_list_of_files_that_leads_nowhere_is_told(tmp_path: Path, text: str) -> None:
+    hub_folder(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+
+    with pytest.raises(BadCheckpoint):
         read_hub_folder(tmp_path)
 
 
@@ -159,6 +174,8 @@ def test_folders_that_can_not_be_taken_in_are_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_layer": 1}))
     with pytest.raises(BadCheckpoint, match=r"no model\.safetensors"):
         read_hub_folder(tmp_path)
-    (tmp_path / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(BadCheckpoint, match="can not be read"):
-        read_hub_folder(tmp_path)
+    for name in ("pytorch_model.bin", "model.safetensors"):
+        for torn in (b"", b"torn"):
+            (tmp_path / name).write_bytes(torn)
+            with pytest.raises(BadCheckpoint, match="can not be read"):
+                read_hub_folder(tmp_path)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from skerry_train.record import Summary, read_records
-from skerry_train.run import Wanted, train
+from skerry_train.run import Quiet, Wanted, train
 from skerry_train.world import StopRequest, World
 
 ALONE = World(rank=0, local_rank=0, size=1, device=torch.device("cpu"))
@@ -20,7 +20,7 @@ SESSION_S_MAX = 120
 
 def session(run: Path, data: Path, resume: str | None = None, price: int | None = None) -> Summary:
     """Train in this process."""
-    summary = train(Wanted(run, data, resume, price), ALONE, StopRequest(), print, lambda _: None)
+    summary = train(Wanted(run, data, resume, price), ALONE, StopRequest(), Quiet())
     assert summary is not None
     return summary
 

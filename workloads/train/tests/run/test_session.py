@@ -13,6 +13,7 @@ from tests.small import make_data, make_run
 LEVERS: list[dict[str, Any]] = [
     {}, {"model": {"drop_rate": 0.2}}, {"precision": "bf16"}, {"use_amp": True}, {"decay_all": False},
     {"schedule_learning_rate": True, "warmup_period_percent": 25, "clipping_max_norm": 0.4},
+    {"mix_sequences": True, "model": {"drop_rate": 0.2}},
     {"model": {"tie_weights": True, "vocab_padding": 64}}, {"fused_optimizer": False},
 ]  # fmt: skip
 
@@ -126,16 +127,20 @@ def test_a_run_goes_on_however_it_computes_now(tmp_path: Path) -> None:
     assert losses(begun) == pytest.approx(losses(whole), abs=1e-4)
 
 
-def test_another_global_batch_goes_on_with_the_tokens_that_are_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mixed", [False, True])
+def test_another_global_batch_goes_on_with_the_tokens_that_are_left(
+    tmp_path: Path,
+    mixed: bool,  # noqa: FBT001
+) -> None:
     data = make_data(tmp_path)
-    run = make_run(tmp_path / "run", stop_after_steps=5)
+    run = make_run(tmp_path / "run", stop_after_steps=4, mix_sequences=mixed)
 
     session(run, data)
-    make_run(run, global_batch_size=8)
+    make_run(run, global_batch_size=8, mix_sequences=mixed)
     summary = session(run, data, "auto")
 
-    assert summary.steps == 5 + 4
-    assert summary.tokens == (5 * 4 + 4 * 8) * 16
+    assert summary.steps == 4 + 4
+    assert summary.tokens == (4 * 4 + 4 * 8) * 16
 
 
 def test_what_is_there_is_not_thrown_away_without_a_word(tmp_path: Path) -> None:
@@ -146,7 +151,10 @@ def test_what_is_there_is_not_thrown_away_without_a_word(tmp_path: Path) -> None
     with pytest.raises(BadSettings, match="go on with --resume auto"):
         session(run, data)
 
-    assert session(run, data, "none").steps == 12
+    make_run(run, stop_after_steps=3)
+    assert session(run, data, "none").steps == 3
+    assert session(run, data, "auto").steps == 6
+    assert len(list(run.glob("checkpoints-before-*/latest/meta.json"))) == 1
 
 
 def test_a_run_that_is_done_stays_done(tmp_path: Path) -> None:

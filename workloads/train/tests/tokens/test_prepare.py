@@ -13,7 +13,7 @@ import pytest
 
 from skerry_train.data import open_split
 from skerry_train.errors import BadData, NoRoom
-from skerry_train.tokens import Wish, documents, learn, learn_words, load_words, prepare
+from skerry_train.tokens import Wish, documents, find_files, learn, learn_words, load_words, prepare
 
 TEXTS = [
     f"The {number}. document.\nIt has {number} words and ünïcödé.\n" * number
@@ -30,7 +30,7 @@ def write(folder: Path, texts: list[str] = TEXTS) -> Path:
 
 
 def read(folder: Path, split: Any) -> str:
-    return load_words(folder).decode([int(each) for each in open_split(folder, split).tokens])
+    return load_words(folder).decode([int(each) for each in open_split(folder, split).tokens[:]])
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -42,7 +42,8 @@ def test_a_data_set_holds_all_documents_each_with_its_end(tmp_path: Path) -> Non
 
     record = prepare(wish, learn(wish, 400))
 
-    texts = [f"{text}<|endoftext|>" for text in TEXTS]
+    texts = [f"{file.read_text()}<|endoftext|>" for file in find_files(wish.sources)]
+    assert sorted(texts) == sorted(f"{text}<|endoftext|>" for text in TEXTS)
     assert read(tmp_path / "set", "train") == "".join(texts[:53])
     assert read(tmp_path / "set", "validation") == "".join(texts[53:])
     assert record["documents"] == 59
@@ -59,6 +60,15 @@ def test_of_a_single_document_the_end_is_held_back(tmp_path: Path) -> None:
     both = read(tmp_path / "set", "train") + read(tmp_path / "set", "validation")
     assert both == f"{text}<|endoftext|>"
     assert record["validation_tokens"] == pytest.approx(record["train_tokens"] / 9, abs=1)
+
+
+def test_the_order_of_files_has_nothing_to_do_with_their_names(tmp_path: Path) -> None:
+    folder = write(tmp_path / "text")
+    names = [each.name for each in find_files([folder])]
+
+    assert names == [each.name for each in find_files([folder])]
+    assert names[:20] != sorted(names)[:20] != names[-20:]
+    assert find_files([folder / "003.txt", folder / "001.txt"])[0].name == "003.txt"
 
 
 def test_the_layout_is_the_posts(tmp_path: Path) -> None:
@@ -139,7 +149,7 @@ def test_another_order_begins_anew(tmp_path: Path) -> None:
     (text / "000.txt").write_text("other")
     prepare(Wish([text], tmp_path / "set", 0.1), words)
 
-    assert read(tmp_path / "set", "train").startswith("other<|endoftext|>")
+    assert "other<|endoftext|>" in read(tmp_path / "set", "train")
 
 
 def test_a_wide_vocabulary_has_wide_tokens(tmp_path: Path) -> None:
@@ -150,7 +160,7 @@ def test_a_wide_vocabulary_has_wide_tokens(tmp_path: Path) -> None:
     prepare(wish, words)
 
     assert words.vocab_size > 1 << 16
-    assert open_split(tmp_path / "set", "train").tokens.dtype == np.uint32
+    assert open_split(tmp_path / "set", "train").tokens[:].dtype == np.uint32
     assert read(tmp_path / "set", "train").endswith(f" {299_999 * 7919:x}<|endoftext|>")
 
 
@@ -200,6 +210,6 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path) -> None:
             prepare(wish, words)
         (place / "filler").unlink()
         prepare(wish, words)
-        assert read(place, "train").startswith(TEXTS[0])
+        assert TEXTS[0] in read(place, "train")
     finally:
         subprocess.run(["umount", str(place)], check=True)

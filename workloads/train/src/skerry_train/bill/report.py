@@ -24,9 +24,13 @@ from skerry_train.bill.tables import (
 from skerry_train.record import Clock, Summary, read_summary
 
 
+class _Score(msgspec.Struct, frozen=True):
+    mean: float | None = None
+
+
 class _Evaluation(msgspec.Struct, frozen=True):
     held_back_loss: float | None = None
-    instruct_score: float | None = None
+    instruct_score: _Score | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +122,7 @@ def _loss_row(
         held_back_loss=found.held_back_loss,
         val_loss=records.validations[-1].loss if records.validations else None,
         train_loss=summary.final_train_loss if summary else _last_loss(standing),
-        instruct_score=found.instruct_score,
+        instruct_score=found.instruct_score.mean if found.instruct_score else None,
     )
 
 

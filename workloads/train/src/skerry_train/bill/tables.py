@@ -5,11 +5,12 @@ Pure functions of rows. They do not know where the rows come from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from skerry_train.bill.fits import batch_curve, memory_line
+from skerry_train.bill.machines import Machine
 from skerry_train.bill.money import cost_usd_micros, dollars
 from skerry_train.bill.table import Table, decimal, money, seconds, text, whole
 
@@ -43,6 +44,25 @@ class LossRow(msgspec.Struct, frozen=True, kw_only=True):
     val_loss: float | None = None
     train_loss: float | None = None
     instruct_score: float | None = None
+
+
+def machine_table(machines: Mapping[str, Machine]) -> Table:
+    """Return what machines there are, and what an hour of each costs."""
+    columns = (
+        text("machine", "machine"), text("gpu", "GPU"), whole("gpus", "GPUs"),
+        decimal("gpu_memory_gib", "GiB of each", 0), money("price_per_hour", "$ an hour"),
+    )  # fmt: skip
+    rows = [
+        (
+            each.name,
+            each.gpu,
+            each.gpus,
+            each.gpu_memory_bytes / _GIB,
+            each.price_usd_micros_per_hour,
+        )
+        for each in machines.values()
+    ]
+    return Table("machines", "Machines", columns, rows)
 
 
 def cost_table(rows: Sequence[CostRow]) -> Table:

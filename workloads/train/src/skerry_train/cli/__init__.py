@@ -7,20 +7,29 @@ import sys
 from collections.abc import Sequence
 
 from skerry_train.cli import (
+    chart,
+    compare,
     evaluate,
+    experiment,
     export,
     fit,
     import_gpt2,
     init,
     instruct,
     judge,
+    machines,
     prepare,
+    report,
     sample,
     train,
+    watch,
 )
 from skerry_train.errors import TrainerError
 
-COMMANDS = (prepare, init, fit, train, sample, evaluate, instruct, judge, export, import_gpt2)
+COMMANDS = (
+    prepare, init, fit, train, watch, chart, compare, report, machines, experiment, sample, evaluate,
+    instruct, judge, export, import_gpt2,
+)  # fmt: skip
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -58,7 +58,7 @@ def act(told: argparse.Namespace) -> int:
 
 def _facts(told: argparse.Namespace, subject: Subject) -> Told:
     """Return what the run has recorded about itself, for the card."""
-    from skerry_train.evaluate import read_evaluation
+    from skerry_train.evaluate import evaluation_of
     from skerry_train.export import Told
     from skerry_train.record import read_summary
     from skerry_train.settings import read_train
@@ -70,6 +70,6 @@ def _facts(told: argparse.Namespace, subject: Subject) -> Told:
         model=subject.model.settings,
         train=read_train(subject.run) if (subject.run / "train.json").exists() else None,
         summary=read_summary(subject.run),
-        evaluation=read_evaluation(subject.run),
+        evaluation=evaluation_of(subject.run, subject.checkpoint),
         licence=told.licence,
     )

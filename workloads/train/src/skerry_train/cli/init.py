@@ -19,8 +19,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None: 
         "--preset", choices=sorted(PRESETS), default="speed", help="what to begin with"
     )
     parser.add_argument(
-        "settings", nargs="*", metavar="NAME=VALUE",
-        help="settings of model.json or train.json, the value as JSON or plain text",
+        "--set", action="append", default=[], dest="settings", metavar="NAME=VALUE",
+        help="a setting of model.json or train.json, the value as JSON or plain text; again for more",
     )  # fmt: skip
     parser.set_defaults(act=act)
 

@@ -65,6 +65,8 @@ def act(told: argparse.Namespace) -> int:
         plan=asdict(plan) | {"dropout": told.dropout, "answer_max": told.answer_max},
         items=items,
     )
+    if tuned.best == plan.epochs_max:
+        print("note: it was still getting better at the last of --epochs-max", file=sys.stderr)
     write_answers(subject.run / ANSWERS, answers)
     print(f"{len(items)} answers after epoch {tuned.best}: {subject.run / ANSWERS}")
     return 0

@@ -73,9 +73,8 @@ def act(told: argparse.Namespace) -> int:
     service, stop = _service(told), Event()
     files = [read_answers(path) for path in told.answers]
     which = contest(files)
-    with open_verdicts(
-        told.out / "verdicts.jsonl", which.digest(told.model, told.seed)
-    ) as verdicts:
+    digest = which.digest(service.model, manner.seed, service.extra)
+    with open_verdicts(told.out / "verdicts.jsonl", digest) as verdicts:
         with tqdm(
             total=len(open_questions(which, verdicts, manner)),
             unit="question",
@@ -123,6 +122,7 @@ def _note(told: argparse.Namespace, files: list[Answers], came: Standings) -> No
                 "spread": place.spread,
                 "item_spread": place.item_spread,
                 "epochs": answers.epochs,
+                "checkpoint": answers.checkpoint,
                 "judge": told.model,
                 "repeats": came.repeats,
                 "items": came.items,

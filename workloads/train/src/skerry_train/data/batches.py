@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from skerry_train.data.shards import Joined, Numbers
 from skerry_train.data.slices import Slice, sequence
 from skerry_train.errors import BadData
 
-Tokens = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Tokens = Numbers | Joined
 
 _AHEAD = 4  # micro-batches that wait, each of some 100 KB
 
@@ -91,6 +91,11 @@ class Feeder:
             if not self._ready.empty():
                 self._ready.get()
             self._thread.join(0.01)
+
+    @property
+    def is_alive(self) -> bool:
+        """Tell whether the thread still reads."""
+        return self._thread.is_alive()
 
     def next(self) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of the next micro-batch, [microbatch, context] of int64 each."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from skerry_train.data.batches import Tokens
+from skerry_train.data.shards import Joined, Numbers, mapped_shard
 from skerry_train.errors import BadData
 
 Split = Literal["train", "validation"]
@@ -35,6 +36,8 @@ class TokenFile:
 
 def open_split(folder: Path, split: Split) -> TokenFile:
     """Open a split of a data set. Raises BadData if it is missing or is in no format that is read."""
+    if shards := sorted(folder.glob("*_train_*.bin" if split == "train" else "*_val_*.bin")):
+        return TokenFile(folder, Joined([mapped_shard(each) for each in shards]))
     for name in (f"{split}.safetensors", *_plain(split)):
         path = folder / name
         if path.exists():
@@ -51,14 +54,14 @@ def _plain(split: Split) -> tuple[str, ...]:
     return ("train.bin",) if split == "train" else ("val.bin", "validation.bin")
 
 
-def _mapped_plain(path: Path) -> Tokens:
+def _mapped_plain(path: Path) -> Numbers:
     size = path.stat().st_size
     if size % 2 or not size:
         raise BadData(f"{path} is {size} bytes; tokens of 16 bits fill an even number of them")
     return np.memmap(path, "<u2", "r")
 
 
-def _mapped_tensor(path: Path) -> Tokens:
+def _mapped_tensor(path: Path) -> Numbers:
     """Return the tensor `tokens` of a safetensors file.
 
     Source: the format's description; 8 bytes with the length of a JSON header, the header, the data.

@@ -6,14 +6,54 @@ from dataclasses import dataclass
 
 from skerry_train.errors import BadData
 
+_MASK = (1 << 64) - 1
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """An order of sequences that looks random and follows from a seed: each comes once.
+
+    It is computed, not kept: a Feistel network over the next even power of two, walked until it lands
+    among the sequences. Source: Black and Rogaway 2002, "Ciphers with Arbitrary Finite Domains".
+    """
+
+    start: int
+    """The first token of the first sequence."""
+    count: int
+    seed: int
+
+    def place(self, number: int) -> int:
+        """Return which sequence comes at a place in the order. Both count from 0."""
+        assert 0 <= number < self.count
+        half = max((self.count - 1).bit_length() + 1, 2) // 2
+        while True:
+            left, right = number >> half, number & ((1 << half) - 1)
+            for turn in range(4):
+                left, right = right, left ^ (self._hash(right, turn) >> (64 - half))
+            number = left << half | right
+            if number < self.count:
+                return number
+
+    def _hash(self, value: int, turn: int) -> int:
+        """Return 64 bits. Source: Steele and others 2014, the finalizer of SplitMix64."""
+        mixed = (value + self.seed * 0x9E3779B97F4A7C15 + turn * 0xD1B54A32D192ED03) & _MASK
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & _MASK
+        return mixed ^ mixed >> 31
+
 
 @dataclass(frozen=True)
 class Slice:
-    """Whole global batches from a token on. One token more is read, as the last one's target."""
+    """Whole global batches from a token on. One token more is read, as the last one's target.
+
+    mixing: the order in which sequences are read; None reads them as they lie. `start` is a place in
+    that order then, in tokens.
+    """
 
     start: int
     steps: int
     tokens_per_step: int
+    mixing: Mixing | None = None
 
     @property
     def tokens(self) -> int:
@@ -52,4 +92,7 @@ def plan(
 
 def sequence(part: Slice, step: int, place: int, length: int) -> int:
     """Return the first token of a sequence: the `place`-th of a step's, of so many tokens each."""
-    return part.start + step * part.tokens_per_step + place * length
+    position = part.start + step * part.tokens_per_step + place * length
+    if part.mixing is None:
+        return position
+    return part.mixing.start + part.mixing.place((position - part.mixing.start) // length) * length

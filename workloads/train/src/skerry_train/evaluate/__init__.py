@@ -14,7 +14,7 @@ from skerry_train.evaluate.answers import (
     read_answers,
     write_answers,
 )
-from skerry_train.evaluate.findings import note, read_evaluation, write_object
+from skerry_train.evaluate.findings import evaluation_of, note, read_evaluation, write_object
 from skerry_train.evaluate.held_back import START, TOKENS, held_back_slice, mean_loss, validated
 from skerry_train.evaluate.instructions import Row, Split, collate, prompt_of, read_rows, text_of
 from skerry_train.evaluate.judging import Contest, Manner, contest, judge, open_questions
@@ -55,6 +55,7 @@ __all__ = [
     "contest",
     "continue_texts",
     "converse",
+    "evaluation_of",
     "greedy",
     "held_back_slice",
     "judge",

@@ -21,6 +21,20 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     return read_object(run / NAME) if (run / NAME).exists() else {}
 
 
+def evaluation_of(run: Path, checkpoint: str) -> dict[str, Any]:
+    """Return what is known about one checkpoint of a run: what was measured on another is left out."""
+    known = read_evaluation(run)
+    measured = {
+        "held_back_loss": known.get("held_back"),
+        "instruct_score": known.get("instruct_score"),
+    }
+    return {
+        name: known[name]
+        for name, how in measured.items()
+        if name in known and isinstance(how, dict) and how.get("checkpoint") == checkpoint
+    }
+
+
 def note(run: Path, **facts: Any) -> None:  # noqa: ANN401 - any JSON
     """Put facts into a run's `evaluation.json`; others that stand there stay."""
     write_object(run / NAME, read_evaluation(run) | facts)

@@ -66,7 +66,8 @@ def mean_loss(
 
     tokens: [N + 1], of any integer type. They are cut into windows of the model's context, and what
     is left at the end is a shorter one, so every token counts the same whatever the batch is.
-    tell: called with the tokens done since the last call. Raises Diverged if the loss is no number.
+    tell: called with the tokens done since the last call. Raises Diverged if the loss is no
+    number, BadData if a token is none of the model's.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -75,6 +76,11 @@ def mean_loss(
         for part in _windows(len(tokens) - 1, model.settings.context_length, batch):
             begin, rows, width = part
             chunk = np.asarray(tokens[begin : begin + rows * width + 1], dtype=np.int64)
+            if (highest := int(chunk.max())) >= model.settings.vocab_size:
+                raise BadData(
+                    f"the data set has a token {highest}, and the model's vocab_size is"
+                    f" {model.settings.vocab_size}; they were made for different tokenizers"
+                )
             ids = torch.from_numpy(chunk).to(device)
             total += _summed(model, ids[:-1].view(rows, width), ids[1:])
             tell(rows * width)

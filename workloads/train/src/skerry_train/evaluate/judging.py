@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event
+from typing import Any
 
 from skerry_train.errors import BadData, BadSettings
 from skerry_train.evaluate.answers import Answers, Item
 from skerry_train.evaluate.question import (
+    VERSION,
     BadReply,
     Message,
     ask_about,
@@ -41,10 +43,14 @@ class Contest:
         """Return the models, sorted by name: the order before any is shuffled."""
         return sorted(self.answers)
 
-    def digest(self, judge: str, seed: int) -> str:
-        """Return a hash of what has to be the same for verdicts to go together."""
+    def digest(self, judge: str, seed: int, extra: Mapping[str, Any]) -> str:
+        """Return a hash of what has to be the same for verdicts to go together.
+
+        judge, extra: the judge's name, and what else each request says.
+        """
         rows = [[item.instruction, item.input, item.output] for item in self.items]
-        text = json.dumps([judge, seed, rows, sorted(self.answers.items())])
+        answers = sorted(self.answers.items())
+        text = json.dumps([VERSION, judge, dict(extra), seed, rows, answers], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from skerry_train.evaluate.answers import Item
 
 Message = dict[str, str]
 SCORE_MAX = 100
+VERSION = 1  # of the question: verdicts on differently put ones do not go together
 _COMMENT_LETTERS_MAX = 2000
 
 
@@ -32,16 +33,15 @@ def shuffled(models: Sequence[str], seed: int, item: int, repeat: int) -> list[s
 
 
 def ask_about(item: Item, answers: Sequence[str]) -> list[Message]:
-    """Return the messages that ask for scores. item: the exercise. answers: in the order to show."""
+    """Return the messages that ask for scores. item: the exercise. answers: in the order to show.
+
+    Everything is shown as JSON: small models like to write headings, and none of them must look like
+    the beginning of another's answer.
+    """
     count = len(answers)
-    exercise = item.instruction + (f"\n\n{item.input}" if item.input else "")
-    shown = "\n\n".join(
-        f"### Answer of model {place}\n{text or '(it said nothing)'}"
-        for place, text in enumerate(answers, start=1)
-    )
-    form = ", ".join(
-        f'"{place}": {{"comment": "one sentence", "score": 0}}' for place in range(1, count + 1)
-    )
+    exercise = {"instruction": item.instruction, "input": item.input, "good_answer": item.output}
+    shown = {str(place): text for place, text in enumerate(answers, start=1)}
+    form = {place: {"comment": "one sentence", "score": 0} for place in shown}
     return [
         {
             "role": "system",
@@ -51,10 +51,10 @@ def ask_about(item: Item, answers: Sequence[str]) -> list[Message]:
         {
             "role": "user",
             "content": f"{count} models were given the same exercise. Compare their answers with the"
-            f" good one and with each other, and give each a whole number from 0 (useless) to"
-            f" {SCORE_MAX} (as good as the good answer).\n\n### Exercise\n{exercise}\n\n"
-            f"### Good answer\n{item.output}\n\n{shown}\n\n"
-            f"Reply in this form, with every model from 1 to {count}:\n{{{form}}}",
+            " good one and with each other, and give each a whole number from 0 (useless) to"
+            f" {SCORE_MAX} (as good as the good answer).\n\n"
+            f"Exercise:\n{_shown(exercise)}\n\nAnswers by model:\n{_shown(shown)}\n\n"
+            f"Reply in this form, with every model from 1 to {count}:\n{json.dumps(form)}",
         },
     ]
 
@@ -88,6 +88,10 @@ def read_reply(text: str, order: Sequence[str]) -> dict[str, tuple[int, str]]:
     return {model: _score(place, document[place]) for place, model in expected.items()}
 
 
+def _shown(document: dict[str, str]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False)
+
+
 def _object_in(text: str) -> dict[str, Any]:
     begin = text.find("{")
     if begin < 0:
@@ -116,4 +120,4 @@ def _score(place: str, verdict: object) -> tuple[int, str]:
         score, comment = parts.get("score"), parts.get("comment", "")
     if not isinstance(score, int) or isinstance(score, bool) or not 0 <= score <= SCORE_MAX:
         raise BadReply(f"the score of model {place} is no whole number from 0 to {SCORE_MAX}")
-    return score, str(comment)[:_COMMENT_LETTERS_MAX]
+    return score, str(comment)[:_COMMENT_LETTERS_MAX].encode(errors="replace").decode()

@@ -57,7 +57,11 @@ class Service:
     extra: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise BadSettings(f"the judge's --url is none: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadSettings(
                 "the judge's --url has to begin with https:// or http:// and name a host"
@@ -174,7 +178,9 @@ def _read(body: bytes) -> Reply:
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
         raise _Again("its answer is no chat completion") from None
     counts = [count if isinstance(count, int) else 0 for count in tokens]
-    return Reply(text if isinstance(text, str) else "", *counts)
+    # Half a letter of UTF-16, which JSON can spell, could not be written down.
+    said = text.encode(errors="replace").decode() if isinstance(text, str) else ""
+    return Reply(said, *counts)
 
 
 class _StayHere(request.HTTPRedirectHandler):

@@ -72,7 +72,7 @@ def table(standings: Standings) -> str:
     """Return the standings as a Markdown table, with a line about what was left out."""
     lines = ["| Model | Score | Spread of repeats | Spread of items |", "|---|---|---|---|"]
     lines += [
-        f"| {each.model} | {each.mean:.2f} | {_number(each.spread)} | {_number(each.item_spread)} |"
+        f"| {each.model.replace('|', '/')} | {each.mean:.2f} | {_number(each.spread)} | {_number(each.item_spread)} |"
         for each in standings.places
     ]
     lines += ["", f"{standings.items} items, {standings.repeats} times each."]

@@ -24,8 +24,8 @@ _TEMPLATE = """\
 
 # {name}
 
-A GPT-2 with {parameters:,} parameters, trained from scratch on next tokens. It is a base model: it writes
-on from a text, and was not taught to follow instructions or to keep from harm.
+A GPT-2 with {parameters:,} parameters{trained}. It is a base model: it writes on from a text, and was
+not taught to follow instructions or to keep from harm.
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -85,6 +85,7 @@ def card(told: Told) -> str:
         name=_plain(told.name),
         where=_plain(told.where),
         parameters=_parameters(told.model),
+        trained=", trained from scratch to predict the next token" if told.train else "",
         model=_table(_of_model(told.model)),
         training=_table(_of_training(told)) if told.train else "The run has no record of it.",
         results=_table(_of_results(told.summary, told.evaluation)),
@@ -104,7 +105,6 @@ def _of_model(model: ModelSettings) -> Rows:
         ("Context", f"{model.context_length:,} tokens"),
         ("Vocabulary", f"{model.vocab_size:,}"),
         ("Width, layers, heads", f"{model.emb_dim}, {model.n_layers}, {model.n_heads}"),
-        ("Dropout", f"{model.drop_rate:g}"),
         ("Bias for query, key, value", "yes" if model.qkv_bias else "no"),
         ("Head tied to the embedding", "yes" if model.tie_weights else "no"),
     ]
@@ -132,7 +132,7 @@ def _of_training(told: Told) -> Rows:
         ("Precision", train.numbers),
         ("Seed", str(train.random_seed)),
         ("Machine", f"{summary.world_size} x {summary.device}" if summary else None),
-        ("Time", f"{summary.clock_s.total / 3600:.2f} hours" if summary else None),
+        ("Time", _time(summary.clock_s.total) if summary else None),
         ("Cost", _dollars(summary.cost_usd_micros) if summary else None),
     ]
 
@@ -159,6 +159,11 @@ def _plain(text: str) -> str:
 
 def _number(value: object, digits: int) -> str | None:
     return f"{value:.{digits}f}" if isinstance(value, int | float) else None
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes else f"{seconds:.0f} s"
 
 
 def _dollars(micros: int | None) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skerry_train.errors import BadSettings, TrainerError
@@ -23,11 +23,13 @@ def write_folder(
 ) -> None:
     """Write files, by their path in the folder, and relative links; all of them or none.
 
-    Raises BadSettings if the folder is there already and is not to be replaced, NoRoom if the disk is
-    full. A replaced folder is gone for the moment between two renames, and is never half of each.
+    Raises BadSettings if the folder is there already and is not to be replaced, or has something in it
+    that the new one has not; NoRoom if the disk is full. A replaced folder is gone for the moment
+    between two renames, and is never half of each.
     """
-    if folder.exists() and not replaces:
-        raise BadSettings(f"{folder} is there already; name another folder, or give --replace")
+    folder = Path(os.path.abspath(folder))
+    if folder.exists():
+        _check_replaceable(folder, [*files, *(links or {})], replaces=replaces)
     beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
@@ -51,6 +53,21 @@ def write_folder(
             old.rename(folder)
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_replaceable(folder: Path, names: Sequence[str], *, replaces: bool) -> None:
+    """Raise BadSettings unless all that is lost with a folder is made anew."""
+    if not replaces:
+        raise BadSettings(f"{folder} is there already; name another folder, or give --replace")
+    if not folder.is_dir():
+        raise BadSettings(f"{folder} is a file; name a folder")
+    made = {name.split("/")[0] for name in names}
+    lost = sorted(each.name for each in folder.iterdir() if each.name not in made)
+    if lost:
+        raise BadSettings(
+            f"{folder} has {lost[0]!r} in it, which --replace would lose; name another folder, or"
+            " take it away"
+        )
 
 
 def _write(path: Path, data: bytes) -> None:

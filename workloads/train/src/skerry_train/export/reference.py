@@ -27,6 +27,10 @@ from skerry_train.run import MODEL, Meta
 from skerry_train.settings import ModelSettings
 
 _CHECKPOINT = "00000000Z000000-iteration-0"  # no date: it was not made by a run
+_UNREADABLE = (
+    OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError,
+    pickle.UnpicklingError,
+)  # fmt: skip
 _TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
 # What GPT2Config can say that changes the network, and all that is computed here.
 _ONLY = {
@@ -143,28 +147,32 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:
-    whole, parts = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    pickled = folder / "pytorch_model.bin"
     try:
-        if whole.exists():
-            return load_file(whole)
-        if parts.exists():
-            names = sorted(set(json.loads(parts.read_bytes())["weight_map"].values()))
-            if any(Path(name).name != name for name in names):
-                raise BadData(f"{parts} names files outside its folder")
-            return {k: v for name in names for k, v in load_file(folder / name).items()}
-        if pickled.exists():
-            return torch.load(pickled, map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        SafetensorError,
-        RuntimeError,
-        pickle.UnpicklingError,
-    ) as error:
+        weights = _read_weights(folder)
+    except _UNREADABLE as error:
         told = " ".join(str(error).split())[:200]
         raise BadCheckpoint(f"the weights in {folder} can not be read: {told}") from None
+    if not isinstance(weights, dict) or not all(
+        isinstance(each, Tensor) for each in weights.values()
+    ):
+        raise BadCheckpoint(
+            f"pytorch_model.bin in {folder} holds something else than weights by name"
+        )
+    return cast("dict[str, Tensor]", weights)
+
+
+def _read_weights(folder: Path) -> object:
+    whole, parts = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    pickled = folder / "pytorch_model.bin"
+    if whole.exists():
+        return load_file(whole)
+    if parts.exists():
+        names = sorted(set(json.loads(parts.read_bytes())["weight_map"].values()))
+        if any(Path(name).name != name for name in names):
+            raise BadCheckpoint(f"{parts} names files outside its folder")
+        return {k: v for name in names for k, v in load_file(folder / name).items()}
+    if pickled.exists():
+        return torch.load(pickled, map_location="cpu", weights_only=True)
     raise BadCheckpoint(
         f"{folder} has no model.safetensors and no pytorch_model.bin; is it a model's folder?"
     )

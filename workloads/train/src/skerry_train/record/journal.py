@@ -98,9 +98,7 @@ def replace(path: Path, data: bytes) -> None:
 def full(error: OSError, name: str) -> Exception:
     """Return the error to raise for one of the system's: NoRoom for a full disk, else itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoRoom(
-            f"the disk is full: {name} could not be written; make room and go on with --resume auto"
-        )
+        return NoRoom(f"the disk is full: {name} could not be written; make room and run it again")
     return error
 
 

@@ -58,6 +58,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     train: dict[str, Any]
     clock_s: Clock
     """Of the whole run so far."""
+    mixed_sequences: int | None = None
+    """How many the order of sequences has, None if they are read as they lie."""
     scaler: dict[str, Any] = {}
     cost_usd_micros: int | None = None
     sha256: dict[str, str] = {}
@@ -168,7 +170,7 @@ class Keeper:
     """Writes checkpoints in a thread, one at a time, and says what went wrong when it is next asked."""
 
     def __init__(self, folder: Path, keep: int | None) -> None:
-        self._folder, self._keep = folder, keep
+        self.folder, self._keep = folder, keep
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -194,7 +196,7 @@ class Keeper:
 
     def _write(self, snapshot: Snapshot) -> None:
         try:
-            save(self._folder, snapshot, self._keep)
+            save(self.folder, snapshot, self._keep)
         except BaseException as error:  # noqa: BLE001 - told to whoever asks next
             self._error = error
 

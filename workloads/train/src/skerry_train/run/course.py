@@ -12,6 +12,7 @@ from datetime import datetime
 
 import msgspec
 
+from skerry_train.bill import cost_usd_micros
 from skerry_train.errors import RankLost
 from skerry_train.model import GPT, utilization
 from skerry_train.record import Checkpoint, Clock, Journal, Line, Step, Validation, finite
@@ -29,8 +30,6 @@ from skerry_train.run.validation import Held, validate
 from skerry_train.settings import TrainSettings
 from skerry_train.world import StopRequest, World
 
-_HOUR_S = 3600
-
 
 @dataclass
 class Books:
@@ -40,6 +39,8 @@ class Books:
     keeper: Keeper
     show: Callable[[Step], None]
     """Told each step as it becomes known."""
+    saved: Callable[[], None]
+    """Told that a checkpoint was taken."""
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Course:
     def cost_usd_micros(self, clock: Clock) -> int | None:
         """Return what a clock's time costs, None if the price is not known."""
         price = self.price_usd_micros_per_hour
-        return None if price is None else round(price * clock.total / _HOUR_S)
+        return None if price is None else cost_usd_micros(clock.total, price)
 
     def wishes(self) -> Wishes:
         """Return what this process wants of all."""
@@ -154,7 +155,7 @@ class Course:
         with self.clock.on("checkpoint"):
             self.books.keeper.wait()
             snapshot = Snapshot(
-                name=checkpoint_name(self.now(), step),
+                name=checkpoint_name(self.books.keeper.folder, self.now(), step),
                 model=take_model(self.model),
                 optimizer=take_optimizer(self.model, self.changer.optimizer),
                 meta=self._meta(step, since, is_best=is_best),
@@ -168,6 +169,7 @@ class Course:
                 seconds=self.clock.read().checkpoint - begin_s,
             )
         ])  # fmt: skip
+        self.books.saved()
 
     def fail(self) -> None:
         """Raise what the first process has met."""
@@ -177,7 +179,7 @@ class Course:
 
     def _meta(self, step: int, since: Since, *, is_best: bool) -> Meta:
         clock = self.before.plus(self.clock.read())
-        norms = since.norms
+        norms, mixing = since.norms, self.plan.part.mixing
         return Meta(
             global_step=step,
             is_best=is_best,
@@ -198,6 +200,7 @@ class Course:
             model=msgspec.structs.asdict(self.model.settings),
             train=msgspec.structs.asdict(self.train),
             clock_s=clock,
+            mixed_sequences=mixing.count if mixing is not None else None,
             scaler=self.changer.state(),
             cost_usd_micros=self.cost_usd_micros(clock),
         )

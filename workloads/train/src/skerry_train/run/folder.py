@@ -6,7 +6,7 @@ It does not know what is in those things.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from skerry_train.errors import BadSettings
@@ -39,9 +39,18 @@ def open_run(path: Path) -> RunFolder:
     return RunFolder(path)
 
 
-def checkpoint_name(now: datetime, step: int) -> str:
-    """Return the name of a checkpoint, `20260102Z030405-iteration-617`. now: in UTC."""
-    return f"{now:%Y%m%dZ%H%M%S}-iteration-{step}"
+def checkpoint_name(folder: Path, now: datetime, step: int) -> str:
+    """Return a name for a checkpoint, `20260102Z030405-iteration-617`, that none has. now: in UTC."""
+    while (folder / (name := f"{now:%Y%m%dZ%H%M%S}-iteration-{step}")).exists():
+        now += timedelta(seconds=1)
+    return name
+
+
+def set_aside(folder: Path, now: datetime) -> Path:
+    """Give a folder of checkpoints another name, so that a run begins anew and nothing is lost."""
+    while (aside := folder.with_name(f"{folder.name}-before-{now:%Y%m%dZ%H%M%S}")).exists():
+        now += timedelta(seconds=1)
+    return folder.rename(aside)
 
 
 def utc_now() -> datetime:

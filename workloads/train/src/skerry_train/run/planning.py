@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from skerry_train.data import Share, Slice, plan
+from skerry_train.data import Mixing, Share, Slice, plan
 from skerry_train.settings import ModelSettings, TrainSettings
 
 _MIX = 0x9E3779B97F4A7C15  # 2^64 over the golden ratio: neighbours land far from each other
@@ -20,6 +20,8 @@ class Done:
     steps: int = 0
     tokens: int = 0
     next_token: int | None = None
+    mixed: int | None = None
+    """How many sequences the order has that is being read, None if they are read as they lie."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,15 @@ def make_plan(total: int, train: TrainSettings, share: Share, done: Done) -> Pla
     size = share.tokens_per_step
     whole = plan(total, train.start_train_token, train.min_train_tokens, size)
     begin = done.next_token if done.next_token is not None else whole.start
-    left = -(-max(whole.end - begin, 0) // size)
-    if left and (total - begin - 1) < left * size:
-        left -= 1  # another batch size, and the data ends before its last batch
-    return Plan(Slice(begin, left, size), share, done.steps, done.tokens)
+    mixing, end, last = None, whole.end, total - 1
+    if train.mix_sequences:
+        count = done.mixed or whole.tokens // share.context
+        mixing = Mixing(whole.start, count, train.random_seed)
+        end = last = whole.start + count * share.context
+    left = -(-max(end - begin, 0) // size)
+    if left and begin + left * size > last:
+        left -= 1  # another batch size, and what there is ends before its last batch
+    return Plan(Slice(begin, left, size, mixing), share, done.steps, done.tokens)
 
 
 def make_validation(total: int, train: TrainSettings, share: Share) -> Slice | None:

@@ -23,6 +23,7 @@ from skerry_train.run.checkpoints import (
     read_meta,
     read_tensors,
 )
+from skerry_train.run.folder import set_aside, utc_now
 from skerry_train.run.optimizer import Changer
 from skerry_train.run.planning import Done
 from skerry_train.run.progress import Progress
@@ -37,13 +38,15 @@ def choose(folder: Path, which: str | None, say: Callable[[str], None]) -> Saved
     """Read the checkpoint to go on from, whole. None begins anew.
 
     which: `auto`, `latest`, `best`, a name, or `none`. `auto` goes on from the newest that is not
-    damaged. Without a word nothing that is there is thrown away: raises BadSettings.
+    damaged. `none` sets aside what is there. Without a word nothing is done with it: raises BadSettings.
     """
     if which is None and complete(folder):
         raise BadSettings(
             f"{folder.parent} has checkpoints already: go on with --resume auto, or begin anew with"
             " --resume none"
         )
+    if which == "none" and complete(folder):
+        say(f"what was there is in {set_aside(folder, utc_now())} now")
     if which in (None, "none"):
         return None
     if which != "auto":
@@ -69,7 +72,9 @@ def share_meta(saved: Saved | None, world: World) -> Meta | None:
 
 def done_before(meta: Meta | None) -> Done:
     """Return what was done before this session."""
-    return Done() if meta is None else Done(meta.global_step, meta.tokens_seen, meta.next_token)
+    if meta is None:
+        return Done()
+    return Done(meta.global_step, meta.tokens_seen, meta.next_token, meta.mixed_sequences)
 
 
 def progress_before(meta: Meta | None) -> Progress:

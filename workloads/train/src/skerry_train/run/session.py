@@ -6,10 +6,12 @@ It does not know how a step is made, nor what is done with what it comes to.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -46,16 +48,40 @@ class Wanted:
     price_usd_micros_per_hour: int | None = None
 
 
-Say = Callable[[str], None]
-"""Prints a line for the user; only the first process says anything."""
+class Listener(Protocol):
+    """Who is told of a session as it goes; only the first process tells anything."""
+
+    def say(self, text: str) -> None:
+        """Print a line for the user."""
+        ...
+
+    def show(self, step: Step) -> None:
+        """Take in a step that was done."""
+        ...
+
+    def saved(self) -> None:
+        """Take in that a checkpoint was taken."""
+        ...
 
 
-def train(
-    wanted: Wanted, world: World, stop: StopRequest, say: Say, show: Callable[[Step], None]
-) -> Summary | None:
+class Quiet:
+    """Listens and does nothing, but for what it is told to say."""
+
+    def say(self, text: str) -> None:
+        """Print it."""
+        sys.stdout.write(f"{text}\n")
+
+    def show(self, step: Step) -> None:
+        """Do nothing."""
+
+    def saved(self) -> None:
+        """Do nothing."""
+
+
+def train(wanted: Wanted, world: World, stop: StopRequest, listener: Listener) -> Summary | None:
     """Train a run to its end, or until it is stopped, and return what it came to.
 
-    show: told each step. Returns None in all processes but the first. Raises a TrainerError for all
+    Returns None in all processes but the first. Raises a TrainerError for all
     that a user or a machine can cause; the last checkpoint holds then.
     """
     clock = SplitClock(time.perf_counter)
@@ -63,14 +89,14 @@ def train(
     settings = read_train(wanted.run)
     with told_apart(), computing(settings, world.device):
         course, loop, feeder = _set_up(
-            wanted, read_model(wanted.run), settings, world, clock, stop, say
+            wanted, read_model(wanted.run), settings, world, clock, stop, listener.say
         )
         if not world.is_first:
             _trained(course, loop, feeder)
             return None
         with contextlib.closing(Journal(folder.path)) as journal:
             keeper = Keeper(folder.checkpoints, settings.keep_checkpoints)
-            course.books = Books(journal, keeper, show)
+            course.books = Books(journal, keeper, listener.show, listener.saved)
             journal.add([_beginning(course)])
             return _kept(course, loop, feeder, folder)
 
@@ -110,7 +136,7 @@ def _set_up(
     world: World,
     clock: SplitClock,
     stop: StopRequest,
-    say: Say,
+    say: Callable[[str], None],
 ) -> tuple[Course, Loop, Feeder]:
     """Open everything, in the state that the checkpoint has."""
     folder = open_run(wanted.run)

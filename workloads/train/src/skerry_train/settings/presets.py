@@ -28,10 +28,11 @@ _STACKED: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-# The stack's numbers, with everything that changes the speed and nothing else.
+# The stack's numbers, with everything that makes it fast, and for text whose neighbours are alike.
 _SPEED: dict[str, dict[str, Any]] = {
     "model": _STACKED["model"] | {"vocab_padding": 128},
-    "train": _STACKED["train"] | {"microbatch_size": 96, "precision": "bf16", "compile": True},
+    "train": _STACKED["train"]
+    | {"microbatch_size": 96, "precision": "bf16", "compile": True, "mix_sequences": True},
 }
 
 PRESETS = {"baseline": BASELINE, "stacked": _STACKED, "speed": _SPEED}

@@ -54,6 +54,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True):
     # What the posts do not have.
     precision: Precision | None = None
     """bf16; fp16 with a scaled loss; tf32; fp32. None: what `use_amp` says, fp16 or fp32."""
+    mix_sequences: bool = False
+    """Read the sequences in an order that looks random, each once: needed where neighbours are alike."""
     global_batch_size: Count | None = None
     """Sequences of a step over all processes; the accumulation follows from it."""
     compile: bool = False

@@ -89,14 +89,11 @@ def join(device: str | None = None) -> Generator[World]:
 
     device: `cpu` or `cuda`; None takes a GPU where there is one.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
-    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    chosen = _device(device, local_rank)
-    world = World(rank, local_rank, size, chosen)
+    world = _place(device)
+    chosen = world.device
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    if size == 1:
+    if world.size == 1:
         yield world
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
@@ -108,6 +105,20 @@ def join(device: str | None = None) -> Generator[World]:
         yield world
     finally:
         dist.destroy_process_group()
+
+
+def joined() -> World:
+    """Return the place of this process in a group that somebody else has made of it."""
+    return _place(None if dist.get_backend() == "nccl" else "cpu")
+
+
+def _place(device: str | None) -> World:
+    """Return what the launcher has told this process."""
+    rank, local_rank, size = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"))
+    )
+    return World(rank, local_rank, size, _device(device, local_rank))
 
 
 def _device(wanted: str | None, local_rank: int) -> torch.device:
