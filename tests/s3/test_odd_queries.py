@@ -1,10 +1,10 @@
-"""Queries that go with another method, or with nothing: they change nothing."""
+"""What goes with another method, with nothing, or with no length: it changes nothing."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.s3.site import Site, tell
+from tests.s3.site import Site, parsed, request, tell
 
 
 @pytest.mark.parametrize(
@@ -52,5 +52,19 @@ def test_what_clients_add_for_themselves_is_passed_over(tmp_path: Path) -> None:
         put = await site.call("PUT", "/bkt/k?x-id=PutObject", b"1")
         gone = await site.call("DELETE", "/bkt/k?x-id=DeleteObject")
         assert (put.status, gone.status) == (200, 204)
+
+    tell(tmp_path, story)
+
+
+@pytest.mark.parametrize("target", ["/bkt/k", "/bkt/k?partNumber=1&uploadId=x"])
+def test_a_put_that_says_no_length_is_not_taken_for_an_empty_one(
+    target: str, tmp_path: Path
+) -> None:
+    async def story(site: Site) -> None:
+        await site.call("PUT", "/bkt/k", b"kept")
+        sent = request("PUT", target).replace(b"content-length: 0\r\n", b"")
+        refused = parsed(await site.raw(sent))
+        kept = await site.call("GET", "/bkt/k")
+        assert (refused.status, refused.code, kept.body) == (411, "MissingContentLength", b"kept")
 
     tell(tmp_path, story)

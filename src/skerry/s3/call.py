@@ -26,6 +26,7 @@ XML = "application/xml"
 NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LENGTHS = ("content-length", "transfer-encoding")
 _XML_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
@@ -115,6 +116,16 @@ def checksum_header(algorithm: str) -> str:
 def bucket_of(call: Call) -> Bucket:
     """Return the bucket of a call. Raises NotFound(no_such_bucket)."""
     return buckets.find(call.objects, call.bucket)
+
+
+def check_length(call: Call) -> None:
+    """Raise Invalid(no_length) where nobody said how long a body is that is to be kept.
+
+    HTTP takes that for no body, and so an empty object would stand in the place of another.
+    """
+    is_form = call.request.size_min is not None  # of which the size is that of the whole
+    if not is_form and call.request.headers.keys().isdisjoint(_LENGTHS):
+        raise Invalid("no_length", "Send Content-Length, 0 too.")
 
 
 def expect_owner(call: Call, bucket: str, header: str) -> None:

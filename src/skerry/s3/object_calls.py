@@ -17,6 +17,7 @@ from skerry.s3.call import (
     NAMESPACE,
     Call,
     bucket_of,
+    check_length,
     checksum_header,
     empty,
     expect_owner,
@@ -53,6 +54,7 @@ _STORAGE_CLASSES = frozenset(
 
 async def put_object(call: Call) -> Response:
     """Put an object."""
+    check_length(call)
     told, condition = told_of(call), write_condition(call)
     expected, chunks = expectations(call)
     if call.header("x-amz-write-offset-bytes") is not None:

@@ -13,7 +13,7 @@ from skerry.objects.combine import combined
 from skerry.objects.model import PART_BYTES_MAX, Checksum, Part, Upload
 from skerry.objects.uploads import Chosen, Summing
 from skerry.s3.bucket_calls import owner_xml
-from skerry.s3.call import NAMESPACE, Call, bucket_of, empty, iso, xml
+from skerry.s3.call import NAMESPACE, Call, bucket_of, check_length, empty, iso, xml
 from skerry.s3.encryption import (
     encryption_headers,
     opened_source,
@@ -84,6 +84,7 @@ async def create_upload(call: Call) -> Response:
 
 async def upload_part(call: Call) -> Response:
     """Put a part."""
+    check_length(call)
     upload, number = _upload_of(call), part_number(call)
     expected, chunks = expectations(call)
     if expected.size > PART_BYTES_MAX:
