@@ -127,7 +127,7 @@ def test_answers_tell_how_an_object_is_encrypted(tmp_path: Path) -> None:
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"}, "InvalidRequest"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"} | keyed("o", SOURCE), "AccessDenied"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/s"} | keyed("k", SOURCE), "InvalidRequest"),
-        ("PUT", "/bkt/s", {"x_amz_copy_source": "bkt/s"}, "InvalidArgument"),
+        ("PUT", "/bkt/s", {"x_amz_copy_source": "bkt/s"}, "InvalidRequest"),
         ("PUT", "/bkt/x", MINE | STORES, "InvalidArgument"),
         ("PUT", "/bkt/x", MINE | {f"{PREFIX}_customer_algorithm": "AES128"}, "InvalidArgument"),
         ("PUT", "/bkt/x", MINE | {f"{PREFIX}_customer_key": "AAAA"}, "InvalidArgument"),
