@@ -62,3 +62,23 @@ def test_an_index_that_knows_more_than_the_log_is_not_gone_on_with(tmp_path: Pat
             assert await get(objects, "bkt", "k") == b"1"
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("place", [0, 4096])
+def test_a_damaged_index_is_told_and_can_be_made_anew(tmp_path: Path, place: int) -> None:
+    ground = Ground(tmp_path)
+
+    async def story() -> None:
+        async with ground.open() as objects:
+            await buckets.make(objects, "bkt", "me")
+            await put(objects, "k", b"1")
+        with (tmp_path / "index.db").open("r+b") as file:
+            file.seek(place)
+            file.write(b"?" * 32_768)
+        with pytest.raises(Failed, match=r"Remove index\.db"):
+            await ground.open().__aenter__()
+        ground.forget_index()
+        async with ground.open() as objects:
+            assert await get(objects, "bkt", "k") == b"1"
+
+    asyncio.run(story())

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,14 @@ from skerry.objects.packages import PACKAGE_BYTES
 from skerry.objects.records import crc_of
 from skerry.objects.scrubbing import Cursor, Scrubbed, look
 from skerry.objects.versions import Content, Told
-from skerry.s3.root_key import MASTER_FILE, master_keys
+from skerry.s3.root_key import (
+    FILE,
+    MASTER_FILE,
+    SESSION_FILE,
+    master_keys,
+    root_key,
+    session_secret,
+)
 from skerry.testing.object_disk import SimulatedDisk
 from tests.s3.site import Answer, Site, tell
 from tests.s3.test_details import PART_BYTES, begin, between, completing
@@ -120,7 +127,7 @@ def test_answers_tell_how_an_object_is_encrypted(tmp_path: Path) -> None:
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"}, "InvalidRequest"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/c"} | keyed("o", SOURCE), "AccessDenied"),
         ("PUT", "/bkt/x", {"x_amz_copy_source": "bkt/s"} | keyed("k", SOURCE), "InvalidRequest"),
-        ("PUT", "/bkt/s", {"x_amz_copy_source": "bkt/s"}, "InvalidArgument"),
+        ("PUT", "/bkt/s", {"x_amz_copy_source": "bkt/s"}, "InvalidRequest"),
         ("PUT", "/bkt/x", MINE | STORES, "InvalidArgument"),
         ("PUT", "/bkt/x", MINE | {f"{PREFIX}_customer_algorithm": "AES128"}, "InvalidArgument"),
         ("PUT", "/bkt/x", MINE | {f"{PREFIX}_customer_key": "AAAA"}, "InvalidArgument"),
@@ -315,12 +322,41 @@ def test_master_keys_are_made_once_for_their_owner_alone(tmp_path: Path) -> None
     assert "kkk" not in repr(made)
 
 
-@pytest.mark.parametrize("kept", ["", "x\n", "0" * 16 + " " + "0" * 63 + "\n"])
-def test_a_file_that_holds_no_master_keys_is_told(tmp_path: Path, kept: str) -> None:
-    (tmp_path / MASTER_FILE).write_text(kept)
+LINES = [f"{letter * 16} {letter * 64}" for letter in "12"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [b"", b"\n", b"x\n", b"0" * 16 + b" " + b"0" * 63 + b"\n", b"\xff\xfe\0",
+     f"{LINES[0]}\n{'1' * 16} {'3' * 64}\n".encode()],
+)  # fmt: skip
+def test_a_file_that_holds_no_master_keys_is_told(tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / MASTER_FILE).write_bytes(kept)
 
     with pytest.raises(Failed, match="holds no keys"):
         master_keys(tmp_path, bytes)
+
+
+@pytest.mark.parametrize("between", ["\n", "\r\n", "\n\n"])
+def test_master_keys_are_read_however_an_editor_ends_their_lines(
+    tmp_path: Path, between: str
+) -> None:
+    (tmp_path / MASTER_FILE).write_bytes(between.join(LINES).encode())
+
+    found = master_keys(tmp_path, bytes)
+
+    assert (found.current, len(found.keys)) == ("1" * 16, 2)
+
+
+@pytest.mark.parametrize("read", [root_key, session_secret])
+def test_a_secret_that_was_overwritten_is_told(
+    tmp_path: Path, read: Callable[[Path, Callable[[int], bytes]], object]
+) -> None:
+    for file in (FILE, SESSION_FILE):
+        (tmp_path / file).write_bytes(b"\xff\xfe\0")
+
+    with pytest.raises(Failed, match="Bring it back"):
+        read(tmp_path, bytes)
 
 
 def test_older_master_keys_open_what_they_wrapped(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The store as a whole: opened from what is on disk, read by all, written through one writer."""
 
 import asyncio
+import contextlib
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -23,6 +24,8 @@ _T = TypeVar("_T")
 INLINE_BYTES_MAX = 1 << 20
 """What is larger lies in a file of its own. A byte in the log may be copied when room is made."""
 
+_KIND_BITS = 0xFF  # of SQLite's result codes; those above say more of the same kind
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REPLAY_BATCH = 10_000
 _FILE_BYTES_OF_ID = 12
 
@@ -104,14 +107,16 @@ def open_objects(
     """Open the store, with the index brought to where the log ends; to be called in the loop.
 
     connect: opens the index, an SQLite file whose commits need not be synced; an empty one is made
-    anew from the log. segment_bytes: see `Writer`. Raises Failed(log_broken, data_unreadable), LimitReached(data_full),
-    NotAvailable(data_unwritable).
+    anew from the log. segment_bytes: see `Writer`. Raises Failed(log_broken, index_broken,
+    data_unreadable), LimitReached(data_full), NotAvailable(data_unwritable).
     """
-    writing = connect()
+    with _index_told():
+        writing = connect()
     try:
-        catch_up(disk, writing, clock.now_ns())
-        # Before anybody writes: what is kept from now on is named by the index only a moment later.
-        orphans = [file for file in disk.files() if not store.has_file(writing, file)]
+        with _index_told():
+            catch_up(disk, writing, clock.now_ns())
+            # Before anybody writes: what is kept from now on is named by the index a moment later.
+            orphans = [file for file in disk.files() if not store.has_file(writing, file)]
         threads = ThreadPoolExecutor(4, "object-disk")
         files, loop = Files(disk, threads), asyncio.get_running_loop()
         files.free(orphans)
@@ -174,6 +179,20 @@ def catch_up(disk: Disk, connection: sqlite3.Connection, now_ns: int) -> None:
         disk.make_segment(end.segment)
     elif disk.size(end.segment) > end.offset:
         disk.cut(end.segment, end.offset)
+
+
+@contextlib.contextmanager
+def _index_told() -> Generator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & _KIND_BITS not in _BROKEN:
+            raise
+        raise Failed(
+            "index_broken",
+            "The index of the objects has been damaged. Remove index.db, index.db-wal and "
+            f"index.db-shm: it is made anew from the log, which has all that it said. ({error})",
+        ) from error
 
 
 def _commit(connection: sqlite3.Connection, changes: Changes, end: Place, serial: int) -> None:

@@ -145,7 +145,7 @@ def unseal(
             raise Failed(
                 "master_key_gone",
                 f"It is encrypted with the master key {sealed.master}, which the store has no "
-                "more. Bring its file back.",
+                "more. Bring its line of the file master-keys back, beside those that are there.",
             )
     if wrapping is None:
         raise Invalid("key_needed", "It is encrypted with a key of yours: send that key.")

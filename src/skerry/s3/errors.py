@@ -81,6 +81,7 @@ _TOLD = {
     "slow_down": Told("SlowDown", 503),
     "request_timeout": Told("RequestTimeout", 400),
     "data_full": Told("InsufficientStorage", 507),
+    "bad_copy": Told("InvalidRequest", 400),
     "bad_copy_source": Told("InvalidArgument", 400),
     "bad_storage_class": Told("InvalidStorageClass", 400),
     "metadata_too_large": Told("MetadataTooLarge", 400),

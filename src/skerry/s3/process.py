@@ -52,7 +52,8 @@ def run(settings: Settings, say: Callable[[str], None]) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code. say: writes a line for its owner.
 
     Raises Invalid(bad_setting), NotAvailable(address_in_use, data_unwritable, store_in_use),
-    LimitReached(data_full), Failed(bad_root_key, bad_master_keys, log_broken, data_unreadable).
+    LimitReached(data_full), Failed(bad_root_key, bad_master_keys, log_broken, index_broken,
+    data_unreadable).
     """
     prepare_process()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

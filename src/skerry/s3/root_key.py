@@ -17,7 +17,7 @@ FILE = "root-key"
 SESSION_FILE = "session-secret"
 _TEXT = re.compile(r"([A-Z0-9]{20})\n([0-9a-f]{40})\n")
 MASTER_FILE = "master-keys"
-_MASTER = re.compile(rf"([0-9a-f]{{16}}) ([0-9a-f]{{{2 * KEY_BYTES}}})\n")
+_MASTER = re.compile(rf"([0-9a-f]{{16}}) ([0-9a-f]{{{2 * KEY_BYTES}}})")
 _SESSION_TEXT = re.compile(rf"([0-9a-f]{{{2 * SECRET_BYTES}}})\n")
 
 
@@ -28,7 +28,7 @@ def root_key(directory: Path, entropy: Callable[[int], bytes]) -> tuple[str, str
     """
     path = directory / FILE
     try:
-        match = _TEXT.fullmatch(path.read_text())
+        match = _TEXT.fullmatch(_read(path))
     except FileNotFoundError:
         return _made(path, entropy)
     if match is None:
@@ -45,7 +45,7 @@ def session_secret(directory: Path, entropy: Callable[[int], bytes]) -> bytes:
     """
     path = directory / SESSION_FILE
     try:
-        match = _SESSION_TEXT.fullmatch(path.read_text())
+        match = _SESSION_TEXT.fullmatch(_read(path))
     except FileNotFoundError:
         secret = entropy(SECRET_BYTES)
         _keep(path, f"{secret.hex()}\n")
@@ -65,25 +65,41 @@ def master_keys(directory: Path, entropy: Callable[[int], bytes]) -> Masters:
     """
     path = directory / MASTER_FILE
     try:
-        text = path.read_text()
+        text = _read(path)
     except FileNotFoundError:
         text = f"{entropy(8).hex()} {entropy(KEY_BYTES).hex()}\n"
         _keep(path, text)
-    found = [_MASTER.fullmatch(line) for line in text.splitlines(keepends=True)]
-    keys = {match[1]: bytes.fromhex(match[2]) for match in found if match}
-    if not keys or None in found:
-        raise Failed(
-            "bad_master_keys",
-            f"{path} holds no keys. Bring it back: without it no object that the store encrypted "
-            "can be read.",
-        )
+    keys: dict[str, bytes] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line:
+            continue  # people who add a key leave an empty line, or no end of the last one
+        match = _MASTER.fullmatch(line)
+        if match is None or match[1] in keys:
+            raise _no_keys(path, f" in line {number}")
+        keys[match[1]] = bytes.fromhex(match[2])
+    if not keys:
+        raise _no_keys(path, "")
     return Masters(next(iter(keys)), keys)
+
+
+def _no_keys(path: Path, where: str) -> Failed:
+    return Failed(
+        "bad_master_keys",
+        f"{path} holds no keys{where}: a line is an id that no other has, of 16 hexadecimal digits, "
+        "a space and 64 of a key. Bring it back: without it no object that the store encrypted can "
+        "be read.",
+    )
 
 
 def _made(path: Path, entropy: Callable[[int], bytes]) -> tuple[str, str]:
     access_key, secret = f"SKERRY{entropy(7).hex().upper()}", entropy(20).hex()
     _keep(path, f"{access_key}\n{secret}\n")
     return access_key, secret
+
+
+def _read(path: Path) -> str:
+    """Return what a file says; bytes that none of ours holds are there as signs that fit nothing."""
+    return path.read_text(encoding="ascii", errors="replace")
 
 
 def _keep(path: Path, text: str) -> None:
