@@ -9,7 +9,7 @@ import pytest
 from skerry_train.bill import markdown
 from skerry_train.cli import main
 from skerry_train.errors import BadSettings, TrainerError
-from skerry_train.experiment import Changes, Spec, perform, planned, read_spec, worth_table
+from skerry_train.experiment import Changes, Spec, chance, perform, planned, read_spec, worth_table
 from skerry_train.settings import read_model, read_train
 from tests.record.test_record import SUMMARY
 from tests.small import SMALL, TRAIN, make_data
@@ -114,6 +114,11 @@ def test_a_gain_is_told_in_deviations_of_the_noise() -> None:
     assert rows["dropout"][3] == pytest.approx(0.2)
     assert rows["dropout"][4] == pytest.approx(2.0)
     assert rows["baseline-seed-2"][3] is None
+
+
+def test_with_fewer_seeds_a_gain_has_to_be_larger() -> None:
+    assert [round(chance(seeds), 2) for seeds in (3, 5, 8, 11)] == [4.97, 3.04, 2.51, 2.33]
+    assert 2.2 < chance(1000) < chance(11)
 
 
 def test_an_experiment_runs_from_the_command_line(

@@ -12,11 +12,40 @@ from skerry_train.bill.posts import Posts, posts_tables, read_posts
 from skerry_train.bill.report import Outcome, outcome, report_tables
 from skerry_train.bill.status import Status, status
 from skerry_train.bill.table import Column, Table, csv_text, decimal, markdown, text, whole
-from skerry_train.bill.tables import machine_table
+from skerry_train.bill.tables import loss_table, machine_table
 
 __all__ = [
-    "FORECAST_STEPS", "BatchCurve", "Column", "Costs", "Forecast", "Machine", "MemoryLine", "Outcome",
-    "Posts", "Status", "Table", "batch_curve", "clock_so_far", "cost_usd_micros", "costs", "csv_text",
-    "decimal", "dollars", "duration", "find_machine", "forecast", "machine_table", "markdown", "memory_line", "outcome",
-    "posts_tables", "read_machines", "read_posts", "report_tables", "status", "text", "whole",
+    "FORECAST_STEPS",
+    "BatchCurve",
+    "Column",
+    "Costs",
+    "Forecast",
+    "Machine",
+    "MemoryLine",
+    "Outcome",
+    "Posts",
+    "Status",
+    "Table",
+    "batch_curve",
+    "clock_so_far",
+    "cost_usd_micros",
+    "costs",
+    "csv_text",
+    "decimal",
+    "dollars",
+    "duration",
+    "find_machine",
+    "forecast",
+    "loss_table",
+    "machine_table",
+    "markdown",
+    "memory_line",
+    "outcome",
+    "posts_tables",
+    "read_machines",
+    "read_posts",
+    "report_tables",
+    "status",
+    "text",
+    "whole",
 ]  # fmt: skip

@@ -18,9 +18,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None: 
 
 
 def act(told: argparse.Namespace) -> int:
-    """Draw, and say where."""
+    """Print the losses, draw, and say where."""
+    from skerry_train.bill import loss_table, markdown, outcome
     from skerry_train.chart import draw_comparison
 
+    print(markdown(loss_table([outcome(run).loss for run in told.runs])))
     for file in draw_comparison(told.runs, told.out):
         print(file)
     return 0

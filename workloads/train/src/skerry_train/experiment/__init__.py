@@ -6,7 +6,7 @@ loss.
 
 from skerry_train.experiment.running import Launch, perform
 from skerry_train.experiment.spec import Changes, PlannedRun, Spec, planned, read_spec
-from skerry_train.experiment.worth import Noise, losses_of_one_kind, noise, worth_table
+from skerry_train.experiment.worth import Noise, chance, losses_of_one_kind, noise, worth_table
 
 __all__ = [
     "Changes",
@@ -14,6 +14,7 @@ __all__ = [
     "Noise",
     "PlannedRun",
     "Spec",
+    "chance",
     "losses_of_one_kind",
     "noise",
     "perform",

@@ -5,6 +5,7 @@ Pure functions of losses.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,10 @@ from skerry_train.bill import Outcome, Table, decimal, text
 from skerry_train.experiment.spec import PlannedRun
 
 _SEEDS_MIN = 3  # two tell next to nothing of how far a third would be
+# Student's t, two-sided at 95 %, for 2 to 10 degrees of freedom and for more: with few seeds the noise
+# itself is badly known, and a gain has to be that much larger. Source: any table of the distribution.
+_T_95 = (4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_T_95_MORE = 2.228
 _KINDS = {
     "held_back_loss": "held-back loss",
     "val_loss": "validation loss",
@@ -37,6 +42,17 @@ def noise(losses: Sequence[float]) -> Noise:
         mean=statistics.fmean(losses),
         deviation=statistics.stdev(losses) if enough else None,
     )
+
+
+def chance(seeds: int) -> float:
+    """Return how many deviations from the mean of some seeds one further run may lie by chance.
+
+    19 of 20 lie nearer. seeds: three or more. Source: the prediction interval of a normal sample.
+    """
+    assert seeds >= _SEEDS_MIN
+    freedom = seeds - 1
+    t = _T_95[freedom - 2] if freedom - 2 < len(_T_95) else _T_95_MORE
+    return t * math.sqrt(1 + 1 / seeds)
 
 
 def losses_of_one_kind(outcomes: Mapping[str, Outcome]) -> tuple[str, dict[str, float]]:
@@ -90,7 +106,8 @@ def _notes(runs: Sequence[PlannedRun], spread: Noise | None) -> list[str]:
     else:
         notes.append(
             f"The baseline: {spread.mean:.6f}, with a deviation of {spread.deviation:.6f} over"
-            f" {spread.seeds} seeds. A gain of less than two deviations may be chance."
+            f" {spread.seeds} seeds. A gain of less than {chance(spread.seeds):.1f} deviations may be"
+            " chance: one further seed in twenty would lie as far off."
         )
     several = [each.name for each in runs if len(each.changed) > 1]
     if several:
