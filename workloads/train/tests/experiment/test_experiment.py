@@ -67,6 +67,19 @@ def test_an_experiment_that_is_ended_ends(tmp_path: Path) -> None:
         perform(write(tmp_path / "e"), lambda _: -2, print)
 
 
+def test_a_run_that_was_stopped_ends_the_experiment(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="baseline-seed-1 was stopped before its end"):
+        perform(write(tmp_path / "e"), lambda _: 0, print)
+
+
+def test_a_default_that_is_written_out_is_no_change(tmp_path: Path) -> None:
+    same = {"same": {"train": {"learning_rate": TRAIN["learning_rate"], "adam_beta_1": 0.9}}}
+
+    runs = planned(read_spec(write(tmp_path / "e", interventions=same)))
+
+    assert runs[-1].changed == []
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -94,8 +107,9 @@ def test_a_run_of_other_settings_is_not_taken_for_one_of_the_experiment(tmp_path
 
 
 def test_the_posts_interventions_are_worth_what_they_say() -> None:
+    settings = Changes(model=SMALL, train=TRAIN)
     losses = {"baseline-seed-42": 3.692, "tying": 3.874, "no-dropout": 3.641, "schedule": 3.602}
-    spec = Spec(interventions={name: Changes() for name in list(losses)[1:]})
+    spec = Spec(baseline=settings, interventions={name: Changes() for name in list(losses)[1:]})
 
     table = worth_table(planned(spec), losses, "test loss")
 
@@ -107,7 +121,12 @@ def test_the_posts_interventions_are_worth_what_they_say() -> None:
 
 def test_a_gain_is_told_in_deviations_of_the_noise() -> None:
     losses = dict(zip(NAMES, [3.0, 3.1, 3.2, 2.9, 3.05], strict=True))
-    spec = Spec(seeds=[1, 2, 3], interventions={"dropout": Changes(), "two-things": Changes()})
+    settings = Changes(model=SMALL, train=TRAIN)
+    spec = Spec(
+        baseline=settings,
+        seeds=[1, 2, 3],
+        interventions={"dropout": Changes(), "two-things": Changes()},
+    )
 
     rows = {row[0]: row for row in worth_table(planned(spec), losses, "loss").rows}
 

@@ -26,22 +26,24 @@ def perform(folder: Path, launch: Launch, say: Callable[[str], None]) -> list[st
     for each in planned(read_spec(folder)):
         run = folder / each.name
         _write(run, each)
-        if is_done(run):
+        if is_over(run):
             say(f"{each.name}: done already")
             continue
         say(f"{each.name}: {', '.join(each.changed) or 'the baseline'}")
         code = launch(run)
         if code < 0:
             raise TrainerError(f"{each.name} was ended by signal {-code}; run it again to go on")
-        if code or not is_done(run):
+        if code == 0 and not is_over(run):
+            raise TrainerError(f"{each.name} was stopped before its end; run it again to go on")
+        if code:
             failed.append(each.name)
     return failed
 
 
-def is_done(run: Path) -> bool:
-    """Tell whether a run was trained to its end."""
+def is_over(run: Path) -> bool:
+    """Tell whether a run has come to its end, or to where it would come again: a loss that is no number."""
     summary = read_summary(run)
-    return summary is not None and summary.reason == "done"
+    return summary is not None and summary.reason in {"done", "diverged"}
 
 
 def _write(run: Path, wanted: PlannedRun) -> None:

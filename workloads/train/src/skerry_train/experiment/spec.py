@@ -58,14 +58,12 @@ def read_spec(folder: Path) -> Spec:
                 f"{name!r} is no name of an intervention: small letters, digits and dashes, and not"
                 " baseline"
             )
-    for each in planned(spec):
-        convert(each.model, ModelSettings, f"the model of {each.name}")
-        convert(each.train, TrainSettings, f"the settings of {each.name}")
+    planned(spec)
     return spec
 
 
 def planned(spec: Spec) -> list[PlannedRun]:
-    """Return the runs, the baseline's first."""
+    """Return the runs, the baseline's first. Raises BadSettings if one of them could not be trained."""
     base = PRESETS[spec.preset] if spec.preset is not None else {"model": {}, "train": {}}
     model, train = base["model"] | spec.baseline.model, base["train"] | spec.baseline.train
     runs = [
@@ -76,6 +74,7 @@ def planned(spec: Spec) -> list[PlannedRun]:
         for seed in spec.seeds
     ]  # fmt: skip
     first = runs[0]
+    _changed(first, first)
     for name, changes in spec.interventions.items():
         wanted = PlannedRun(
             name=name, model=model | changes.model, train=first.train | changes.train,
@@ -86,9 +85,13 @@ def planned(spec: Spec) -> list[PlannedRun]:
 
 
 def _changed(first: PlannedRun, other: PlannedRun) -> list[str]:
-    return sorted(
-        name
-        for mine, theirs in ((first.model, other.model), (first.train, other.train))
-        for name in mine.keys() | theirs.keys()
-        if mine.get(name) != theirs.get(name)
-    )
+    """Return the settings that differ, defaults that are written out being what they are."""
+    kinds = ((ModelSettings, first.model, other.model), (TrainSettings, first.train, other.train))
+    changed: list[str] = []
+    for kind, mine, theirs in kinds:
+        was, now = (
+            msgspec.structs.asdict(convert(each, kind, f"the settings of {run.name}"))
+            for each, run in ((mine, first), (theirs, other))
+        )
+        changed += [name for name in was if was[name] != now[name]]
+    return sorted(changed)
