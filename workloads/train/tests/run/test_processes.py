@@ -74,6 +74,24 @@ def test_all_processes_end_at_the_same_step_when_one_is_asked(tmp_path: Path) ->
     assert len(complete(run / "checkpoints")) == 1
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_all_that_were_launched_save_and_end_with_0(tmp_path: Path, number: signal.Signals) -> None:
+    make_data(tmp_path, 4_000_000)
+    run = make_run(tmp_path / "run", min_train_tokens=-1)
+    command = [sys.executable, "-m", "skerry_train", "train", str(run), str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--processes", "2", "--device", "cpu", "--no-charts"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT,
+    ) as process:  # fmt: skip
+        wait_for_steps(run, process, 5)
+        process.send_signal(number)
+        said, errors = process.communicate(timeout=SESSION_S_MAX)
+
+    assert process.returncode == 0, errors
+    assert said.count("Training ended (stopped)") == 1
+    assert len(complete(run / "checkpoints")) == 1
+
+
 def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
     data = make_data(tmp_path, 20_000)
     told: dict[str, Any] = {

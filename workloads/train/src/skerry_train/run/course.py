@@ -186,7 +186,7 @@ class Course:
             avg_train_loss=since.loss,
             min_train_loss=min(since.lows, default=None),
             max_train_loss=max(since.highs, default=None),
-            val_loss=finite(self.progress.validation_loss or float("nan")),
+            val_loss=None if (loss := self.progress.validation_loss) is None else finite(loss),
             lr=learning_rate(step - 1, self.plan.steps, self.train),
             avg_grad_norm=sum(norms) / len(norms) if norms else None,
             max_grad_norm=max(norms, default=None),

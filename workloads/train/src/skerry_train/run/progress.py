@@ -72,7 +72,9 @@ class Progress:
         checkpoint.
         """
         loss = self.validation_loss if self.validation_loss is not None else self.since.loss
-        if loss is None or (self.best_loss is not None and loss >= self.best_loss):
+        if loss is None or not math.isfinite(loss):
+            return False
+        if self.best_loss is not None and loss >= self.best_loss:
             return False
         self.best_loss, self.best_step = loss, step
         return True

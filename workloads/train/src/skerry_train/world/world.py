@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,6 +25,8 @@ from skerry_train.errors import BadSettings, RankLost
 
 # A first compile or a checkpoint may hold up one process; longer than this, it is gone.
 _WAIT = timedelta(minutes=30)
+
+_SECOND_S = 2.0  # from when on a second Ctrl-C is meant
 
 Reduction = dist.ReduceOp.RedOpType
 SUM, MIN, MAX = dist.ReduceOp.SUM, dist.ReduceOp.MIN, dist.ReduceOp.MAX
@@ -156,10 +159,14 @@ def _lost(error: Exception) -> RankLost:
 
 
 class StopRequest:
-    """Whether somebody has asked the run to end: SIGTERM, or Ctrl-C once. A second one ends it at once."""
+    """Whether somebody has asked the run to end: SIGTERM or Ctrl-C. A second Ctrl-C ends it at once.
+
+    That has to come a while later: a launcher may hand on what a terminal has told everybody.
+    """
 
     def __init__(self) -> None:
         self.is_made = False
+        self._made_at_s = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -174,7 +181,8 @@ class StopRequest:
             signal.signal(number, handler)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
-        if self.is_made:
+        if not self.is_made:
+            self.is_made, self._made_at_s = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._made_at_s > _SECOND_S:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        self.is_made = True
