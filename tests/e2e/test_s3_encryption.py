@@ -25,6 +25,7 @@ MINE: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": KEY}
 THEIRS: dict[str, Any] = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": OTHER}
 SOURCE: dict[str, Any] = {f"CopySource{name}": value for name, value in MINE.items()}
 PARTS = TransferConfig(multipart_threshold=8 << 20)
+MINE_ALONE = BIG[::-1]  # bytes that no other test leaves in the store unencrypted
 DEFAULT = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]}
 
 
@@ -58,18 +59,18 @@ def on_disk(store: Store, needle: bytes) -> bool:
 def test_a_clients_key_for_small_objects_and_those_in_parts(store: Store, bucket: str) -> None:
     s3 = store.client()
     s3.put_object(Bucket=bucket, Key="small", Body=b"nobody else reads it", **MINE)
-    s3.upload_fileobj(io.BytesIO(BIG), bucket, "big", ExtraArgs=MINE, Config=PARTS)
+    s3.upload_fileobj(io.BytesIO(MINE_ALONE), bucket, "big", ExtraArgs=MINE, Config=PARTS)
 
     assert s3.get_object(Bucket=bucket, Key="small", **MINE)["Body"].read(6) == b"nobody"
     found = s3.get_object(Bucket=bucket, Key="big", ChecksumMode="ENABLED", **MINE)
-    assert (found["Body"].read(), found["ContentLength"]) == (BIG, len(BIG))
+    assert (found["Body"].read(), found["ContentLength"]) == (MINE_ALONE, len(MINE_ALONE))
     across = s3.get_object(Bucket=bucket, Key="big", Range="bytes=8388600-8388700", **MINE)
-    assert across["Body"].read() == BIG[8388600:8388701]
+    assert across["Body"].read() == MINE_ALONE[8388600:8388701]
     into = io.BytesIO()
     s3.download_fileobj(bucket, "big", into, ExtraArgs=MINE)
-    assert into.getvalue() == BIG
+    assert into.getvalue() == MINE_ALONE
     assert s3.head_object(Bucket=bucket, Key="big", PartNumber=1, **MINE)["PartsCount"] == 3
-    for needle in (b"nobody else reads", BIG[:256], KEY):
+    for needle in (b"nobody else reads", MINE_ALONE[:256], KEY):
         assert not on_disk(store, needle)
 
 
