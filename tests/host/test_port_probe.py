@@ -73,7 +73,7 @@ def test_a_port_that_listens_answers_and_one_that_does_not_does_not(box: Place):
         (b"\0" * 4096, False),
     ],
 )
-def test_a_path_answers_well_below_400(box: Place, said: bytes, good: bool):  # noqa: FBT001
+def test_a_path_answers_well_below_400(box: Place, said: bytes, good: bool):  # noqa: FBT001 - a case gives it
     with saying(box, said) as port:
         assert answered(box, port, "/") is good
 

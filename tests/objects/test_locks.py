@@ -41,7 +41,7 @@ def test_no_change_makes_a_version_deletable_sooner(
     new: Lock,
     now_ns: int,
     later_ns: int,
-    bypasses: bool,  # noqa: FBT001
+    bypasses: bool,  # noqa: FBT001 - a case gives it
 ) -> None:
     """Only who may bypass does that, and not for what is kept in COMPLIANCE."""
     new = Lock(new.mode, new.until_ns, lock.is_held)

@@ -111,7 +111,7 @@ def ids(objects: Objects, model: Model, key: str) -> list[str]:
     return [each.version_id for each in due.all_of_key(objects.reader, number, key)]
 
 
-async def _put(objects: Objects, model: Model, key: str, data: bytes, is_big: bool) -> None:  # noqa: FBT001
+async def _put(objects: Objects, model: Model, key: str, data: bytes, is_big: bool) -> None:  # noqa: FBT001 - hypothesis draws it in its place
     now_ns = objects.clock.now_ns()
     takes = model.takes(key, data, now_ns)
     try:
@@ -142,7 +142,7 @@ async def _drop(objects: Objects, model: Model, key: str, index: int) -> None:
             assert not known.pop(index).is_held
 
 
-async def _hold(objects: Objects, model: Model, key: str, index: int, is_held: bool) -> None:  # noqa: FBT001
+async def _hold(objects: Objects, model: Model, key: str, index: int, is_held: bool) -> None:  # noqa: FBT001 - hypothesis draws it in its place
     known = model.keys.get(key)
     if model.name == LOCKED and known and known[index % len(known)].data is not None:
         version_id = ids(objects, model, key)[index % len(known)]

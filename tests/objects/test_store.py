@@ -81,7 +81,7 @@ async def _put(
     bucket: str,
     key: str,
     data: bytes,
-    is_big: bool,  # noqa: FBT001
+    is_big: bool,  # noqa: FBT001 - a case gives it
 ) -> None:
     made = await (put_big if is_big else put)(objects, key, data, bucket)
     model.put(bucket, key, made.version_id, data)

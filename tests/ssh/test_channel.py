@@ -61,7 +61,7 @@ def tell(story: Callable[[Channel, Wire], Awaitable[None]], wire: Wire | None = 
         (b"TERM", b"xterm", False),
     ],
 )
-def test_what_is_taken_of_the_environment(name: bytes, value: bytes, taken: bool) -> None:  # noqa: FBT001
+def test_what_is_taken_of_the_environment(name: bytes, value: bytes, taken: bool) -> None:  # noqa: FBT001 - a case gives it
     async def story(channel: Channel, wire: Wire) -> None:
         assert channel.environment == ({name.decode(): value.decode()} if taken else {})
 

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import torch
 
+from bench.posts_loop import posts_steps
 from skerry_train.errors import DoesNotFit
 from skerry_train.model import flops_per_token, peak_flops
-from skerry_train.run import Trial, computing, plain_steps
+from skerry_train.run import Trial, computing
 from skerry_train.settings import ModelSettings, TrainSettings, convert
 
 
@@ -82,7 +83,7 @@ def _times(
     rung: Rung, model: ModelSettings, train: TrainSettings, device: torch.device
 ) -> tuple[float, list[float]]:
     if rung.loop == "posts":
-        return 0.0, [plain_steps(model, train, device, rung.steps) for _ in range(rung.rounds)]
+        return 0.0, [posts_steps(model, train, device, rung.steps) for _ in range(rung.rounds)]
     if rung.loop == "pytorch":
         from bench.pytorch_loop import PyTorchLoop
 

@@ -63,7 +63,7 @@ def hub_folder(folder: Path, **changed: Any) -> GPT2LMHeadModel:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_model_taken_in_answers_the_same(tmp_path: Path, tied: bool) -> None:  # noqa: FBT001
+def test_a_model_taken_in_answers_the_same(tmp_path: Path, tied: bool) -> None:  # noqa: FBT001 - a case gives it
     theirs = hub_folder(tmp_path, tie_word_embeddings=tied)
 
     ours = read_hub_folder(tmp_path).eval()

@@ -32,7 +32,7 @@ class Memory:
 
 
 @given(st.integers(1, 5000), st.sampled_from([1, 3 * GIB, 50 * GIB]), st.booleans())
-def test_the_largest_that_fits_is_found(largest: int, piece_bytes: int, tells: bool) -> None:  # noqa: FBT001
+def test_the_largest_that_fits_is_found(largest: int, piece_bytes: int, tells: bool) -> None:  # noqa: FBT001 - a case gives it
     memory = Memory(largest, piece_bytes, tells=tells)
 
     assert find(memory.attempt).largest == largest

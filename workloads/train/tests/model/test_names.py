@@ -18,7 +18,7 @@ def shapes(net: GPT) -> dict[str, torch.Size]:
 
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("changed", KINDS, ids=str)
-def test_what_is_stored_comes_back_bit_for_bit(changed: dict[str, Any], fused: bool) -> None:  # noqa: FBT001
+def test_what_is_stored_comes_back_bit_for_bit(changed: dict[str, Any], fused: bool) -> None:  # noqa: FBT001 - a case gives it
     net = model(computing={"fused_qkv": fused}, **changed)
 
     stored = to_stored(net.state_dict(), net.settings)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 from skerry_train.errors import BadSettings
 from skerry_train.settings import PRESETS, ModelSettings, TrainSettings, convert
@@ -47,7 +46,7 @@ def act(told: argparse.Namespace) -> int:
     return 0
 
 
-def _value(text: str) -> Any:  # noqa: ANN401
+def _value(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:

@@ -39,7 +39,7 @@ def chunked_loss(
 class _Chunked(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,  # noqa: ANN401
+        ctx: Any,  # noqa: ANN401 - the context is what autograd makes of it
         hidden: Tensor,
         head: Tensor,
         targets: Tensor,
@@ -69,7 +69,7 @@ class _Chunked(torch.autograd.Function):
         return total / count
 
     @staticmethod
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401 - the context is what autograd makes of it
         to_hidden, to_head = ctx.saved_tensors
         kinds = ctx.dtypes
         (scale,) = outputs

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from skerry_train.run.optimizer import Change
+from skerry_train.settings import TrainSettings
 from skerry_train.world import MAX, SUM, World
 
 
@@ -57,6 +58,11 @@ class Pending:
         rows = zip(means, lows, highs, norms, skips, strict=True)
         steps = [Measured(mean, -low, high, norm, skip > 0) for mean, low, high, norm, skip in rows]
         return steps[: self.steps], Wishes(*(each > 0 for each in wishes[: len(Wishes._fields)]))
+
+
+def interval_steps(train: TrainSettings, device: torch.device) -> int:
+    """Return how many steps are measured before their numbers are sent."""
+    return train.log_interval or (10 if device.type == "cuda" else 1)
 
 
 class Measures:

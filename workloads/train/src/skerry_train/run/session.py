@@ -26,15 +26,13 @@ from skerry_train.run.computing import computing, make_model, make_nets
 from skerry_train.run.course import Books, Course
 from skerry_train.run.folder import RunFolder, open_run, utc_now
 from skerry_train.run.loop import Loop, Reason
-from skerry_train.run.measures import Measures
+from skerry_train.run.measures import Measures, interval_steps
 from skerry_train.run.optimizer import Changer, make_optimizer
 from skerry_train.run.planning import make_plan, make_share, make_validation
 from skerry_train.run.totals import device_name, summarize
 from skerry_train.run.validation import Held
 from skerry_train.settings import ModelSettings, TrainSettings, read_model, read_train
 from skerry_train.world import StopRequest, World, told_apart
-
-_INTERVAL = 10  # steps between looks at a GPU's numbers; a CPU's cost nothing
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ def _set_up(
         peak=peak * world.size if peak is not None else None,
         price_usd_micros_per_hour=wanted.price_usd_micros_per_hour,
     )  # fmt: skip
-    interval = _INTERVAL if world.device.type == "cuda" else 1
+    interval = interval_steps(settings, world.device)
     loop = Loop(
         shared, changer, settings, plan, world, clock, course,
         Measures(world, share.accumulation, interval), has_dropout=model.drop_rate > 0,

@@ -10,20 +10,17 @@ import time
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from skerry_train.data import Feeder, Slice, Tokens
 from skerry_train.errors import Diverged
 from skerry_train.run.clock import SplitClock
 from skerry_train.run.computing import make_model, make_nets
 from skerry_train.run.loop import Loop
-from skerry_train.run.measures import Measured, Measures, Wishes
+from skerry_train.run.measures import Measured, Measures, Wishes, interval_steps
 from skerry_train.run.optimizer import Changer, make_optimizer
 from skerry_train.run.planning import Plan, make_share
 from skerry_train.settings import ModelSettings, TrainSettings
 from skerry_train.world import World
-
-_INTERVAL = 10
 
 
 class Trial:
@@ -36,7 +33,9 @@ class Trial:
         made = make_model(model, train, device).train()
         _, self._shared = make_nets(made, train, self._world)
         self._changer = Changer(make_optimizer(made, train, device), train, device)
-        self._measures = Measures(self._world, self._share.accumulation, _INTERVAL)
+        self._measures = Measures(
+            self._world, self._share.accumulation, interval_steps(train, device)
+        )
 
     @property
     def tokens_per_step(self) -> int:
@@ -84,41 +83,3 @@ class _Nobody:
 
     def fail(self) -> None:
         pass
-
-
-def plain_steps(
-    model: ModelSettings, train: TrainSettings, device: torch.device, steps: int
-) -> float:
-    """Return the seconds of so many steps by the posts' loop: every loss is waited for."""
-    world = World(rank=0, local_rank=0, size=1, device=device)
-    made = make_model(model, train, device).train()
-    optimizer = make_optimizer(made, train, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=train.numbers == "fp16")
-    seconds = 0.0
-    for warm in (True, False):
-        world.synchronize()
-        begin = time.perf_counter()
-        for _ in range(min(3, steps) if warm else steps):
-            _plain_step(made, optimizer, scaler, _random(model, train, device))
-        seconds = time.perf_counter() - begin
-    return seconds
-
-
-def _plain_step(
-    made: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    tokens: Tensor,
-) -> float:
-    optimizer.zero_grad()
-    with torch.autocast(tokens.device.type, torch.float16, enabled=scaler.is_enabled()):
-        loss = made(tokens[:, :-1], tokens[:, 1:])
-    scaler.scale(loss).backward()
-    scaler.step(optimizer)
-    scaler.update()
-    return loss.item()
-
-
-def _random(model: ModelSettings, train: TrainSettings, device: torch.device) -> Tensor:
-    shape = (train.microbatch_size, model.context_length + 1)
-    return torch.randint(0, model.vocab_size, shape, device=device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,14 +118,10 @@ def learn_words(texts: Iterable[str], vocab_size: int) -> Words:
         initial_alphabet=sorted(letters),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_without_end(texts), trainer)
+    tokenizer.train_from_iterator(iter(texts), trainer)
     end = tokenizer.token_to_id(END)
     assert end is not None, "the trainer was told of it"
     return Words(tokenizer, end)
-
-
-def _without_end(texts: Iterable[str]) -> Iterator[str]:
-    yield from texts
 
 
 def _from_ranks(data: bytes) -> bytes:
